@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cluster - the cluster store: who is primary, the in-sync set, what exists. A small set of keys with values, changed by
+ * compare-and-swap only; never on the data path (DESIGN.md 3, PROTOCOL.md R5-R7, H8).
+ *
+ * Contract (tests/contract/test_cluster.c runs it on every backend):
+ *  - get and list are linearizable; they never answer from a cache.
+ *  - cas(key, ver, value): takes effect only if the key's version is `ver` (0: the key must not exist; value NULL: delete).
+ *    Versions come from one counter of the whole store that only grows, so A -> B -> A is noticed (H7).
+ *  - The answer of a cas may be lost (-ETIMEDOUT, -EIO): then its effect is unknown and the caller reads again and compares
+ *    the nonce inside the value (H8). -ESTALE: it had no effect and never will.
+ *  - watch tells that something under a prefix may have changed: a hint to read, never data to decide on.
+ *  - Liveness of hosts is a hint as well: never a fence.
+ * Callbacks come from the reactor, never from inside a call. Values are at most HF_CLUSTER_VALUE_MAX bytes of UTF-8 text.
+ */
+#ifndef HF_CLUSTER_CLUSTER_H
+#define HF_CLUSTER_CLUSTER_H
+
+#include "base/err.h"
+#include "base/list.h"
+#include "io/reactor.h"
+
+#define HF_CLUSTER_KEY_MAX 192u		/* bytes with NUL */
+#define HF_CLUSTER_VALUE_MAX 65536u	/* bytes */
+
+struct hf_cluster;
+
+struct hf_cluster_item {
+	const char *key;
+	const char *value;		/* NUL-terminated */
+	size_t value_len;
+	uint64_t ver;
+};
+
+/* One request; the caller keeps it until `done`. key and value are copied at the call. */
+struct hf_cluster_req {
+	/* result: 0 or -errno (get of a missing key: -ENOENT, items NULL). Items are valid inside `done` only. */
+	void (*done)(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+		     uint64_t ver);	/* cas: the new version of the key */
+	void *ctx;
+	void *priv;			/* the backend's */
+	struct hf_list link;		/* the backend's */
+};
+
+struct hf_cluster_watch {
+	void (*changed)(struct hf_cluster_watch *w);
+	void *ctx;
+	char prefix[HF_CLUSTER_KEY_MAX];
+	struct hf_list link;		/* the backend's */
+};
+
+struct hf_cluster_ops {
+	void (*get)(struct hf_cluster *c, struct hf_cluster_req *q, const char *key);
+	void (*list)(struct hf_cluster *c, struct hf_cluster_req *q, const char *prefix);
+	void (*cas)(struct hf_cluster *c, struct hf_cluster_req *q, const char *key, uint64_t ver, const char *value);
+	void (*watch)(struct hf_cluster *c, struct hf_cluster_watch *w);
+	void (*unwatch)(struct hf_cluster *c, struct hf_cluster_watch *w);
+	/* This daemon is `host` from now until it dies; -EEXIST (by done): another live daemon says the same. */
+	void (*announce)(struct hf_cluster *c, struct hf_cluster_req *q, const char *host);
+	/* Result 1: a daemon announced as `host` lives; 0: none does. */
+	void (*alive)(struct hf_cluster *c, struct hf_cluster_req *q, const char *host);
+	void (*free)(struct hf_cluster *c);
+};
+
+struct hf_cluster {
+	const struct hf_cluster_ops *ops;
+};
+
+/*
+ * Embedded store in the SQLite file `path`, shared by the daemons of one machine (single machine only: H26). Creates it when
+ * missing, with a fresh cluster uuid in key "cluster". Statements run on a helper thread. 0 or -errno with `err`.
+ */
+int hf_cluster_sqlite_new(struct hf_reactor *r, const char *path, struct hf_cluster **out, struct hf_errmsg *err);
+
+#endif

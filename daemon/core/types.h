@@ -79,6 +79,7 @@ struct hf_leg_state {
 	struct hf_epoch_cache epochs;	/* decides which entries of the log are alive (H10) */
 	bool inconsistent;		/* resync began and did not end: no vote, never a source (H23) */
 	hf_seq resync_from;		/* while inconsistent: chunks changed after this seq are wanted; 0: all */
+	bool suspect;			/* the tail was once unreadable and no adopt has repaired it yet (H3): no nack vote */
 	bool failed;			/* an I/O error or an assertion made this leg untrusted (R13, H15) */
 };
 

@@ -30,7 +30,7 @@ libs := -luring -lisal -lsqlite3 -ljansson -lcrypto -lpthread
 # One archive per layer, in the order in which they may depend on each other (daemon/README.md).
 base := assert.c err.c log.c uuid.c
 codec := csum.c ec.c
-core :=
+core := entry.c
 format :=
 io := reactor.c reactor_uring.c buf.c
 store :=

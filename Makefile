@@ -1,12 +1,23 @@
 # SPDX-License-Identifier: MIT
-# The only build file for user space. BUILD=release|debug|asan|tsan; objects in build/$(BUILD).
+# The only build file for user space. `make help` lists the targets; docs/HACKING.md explains them.
+#
+# BUILD=release|debug|asan|tsan chooses a variant; each has its own directory build/$(BUILD). CFLAGS is yours and is appended.
+# V=1 shows the commands. Choices of one machine go into config.mk, which is not kept.
 
+-include config.mk
 BUILD ?= release
 O := build/$(BUILD)
 PREFIX ?= /usr/local
 DESTDIR ?=
+BINDIR ?= $(PREFIX)/bin
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+Q := $(if $(V),,@)
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
 harden := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 cflags := -std=gnu17 -D_GNU_SOURCE -Idaemon -g $(warn)
@@ -27,10 +38,11 @@ ldflags += $(filter -fsanitize=%,$(cflags))
 endif
 libs := -luring -lisal -lsqlite3 -ljansson -lcrypto -lpthread
 
-# One archive per layer, in the order in which they may depend on each other (daemon/README.md).
+# ---------------------------------------------------------------- sources, by name; `make lint` finds the unlisted
+# One archive per layer (daemon/README.md says which may use which).
 base := assert.c err.c log.c uuid.c
 codec := csum.c ec.c
-core := entry.c
+core :=
 format :=
 io := reactor.c reactor_uring.c buf.c
 store :=
@@ -39,30 +51,161 @@ cluster := cluster_sqlite.c
 front := nbd_server.c
 ctl :=
 layers := ctl front cluster engine store io format core codec base
-$(foreach l,$(layers),$(eval $(l)_src := $(addprefix daemon/$(l)/,$($(l)))))
+
+# Programs: $(O)/bin/NAME from the paths in src_NAME and the archives. A program with an empty list is not built.
+src_holdfastd :=
+src_holdfast :=
+src_holdfast-inspect :=
+src_holdfast-verify :=
+src_holdfast-bench-engine :=
+programs := holdfastd holdfast holdfast-inspect holdfast-verify holdfast-bench-engine
+sbin_programs := holdfastd
+bench_programs := holdfast-bench-engine
+
+# Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
+testlib :=
+sim :=
+unit :=
+contract :=
+story :=
+golden :=
+# Programs of tests/sim that judge seeded runs, and clients of the system tests (linked with libnbd).
+sim_main :=
+client :=
+
+# ---------------------------------------------------------------- rules
+here = $(foreach f,$(1),$(wildcard $(f)))
+$(foreach l,$(layers),$(eval $(l)_src := $(call here,$(addprefix daemon/$(l)/,$($(l))))))
+testlib_src := $(call here,$(addprefix tests/lib/,$(testlib)))
+sim_src := $(call here,$(addprefix tests/sim/,$(sim)))
+families := unit contract story golden
+$(foreach f,$(families),$(eval $(f)_src := $(call here,$(patsubst %,tests/$(f)/%.c,$($(f))))))
+sim_main_src := $(call here,$(patsubst %,tests/sim/%.c,$(sim_main)))
+client_src := $(call here,$(patsubst %,tests/lib/%.c,$(client)))
+program_src := $(sort $(foreach p,$(programs),$(src_$(p))))
+test_src := $(foreach f,$(families) sim_main,$($(f)_src))
+all_src := $(foreach l,$(layers),$($(l)_src)) $(program_src) $(testlib_src) $(sim_src) $(test_src) $(client_src)
+all_obj := $(all_src:%.c=$(O)/%.o)
 
 archives := $(foreach l,$(layers),$(O)/libhf_$(l).a)
-link_archives := -Wl,--start-group $(archives) -Wl,--end-group
-
-all_src := $(foreach l,$(layers),$($(l)_src))
+test_archives := $(O)/libhf_testlib.a $(O)/libhf_sim.a
+group = -Wl,--start-group $(1) -Wl,--end-group
+bins := $(foreach p,$(programs),$(if $(src_$(p)),$(O)/bin/$(p)))
+$(foreach f,$(families) sim_main client,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
+test_bins := $(test_src:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-Q := $(if $(V),,@)
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
 
 .PHONY: all
-all: $(archives)
+all: $(archives) $(bins)
+
+.PHONY: help
+help:
+	@echo 'make               build everything into $(O)'
+	@echo 'make demo          four hosts, a failover under load, every acknowledged write checked'
+	@echo 'make check         all tests: check-unit, check-sim, check-system'
+	@echo 'make check-sim     SEED=n N=count: simulated clusters only'
+	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
+	@echo 'make lint          the style as a test'
+	@echo 'make install       DESTDIR= PREFIX=$(PREFIX); also uninstall'
+	@echo 'make clean         BUILD=release|debug|asan|tsan selects the variant everywhere'
+
+# A missing library is named before the compiler stumbles over its header.
+$(O)/.deps: tools/deps
+	$(Q)tools/deps check build
+	@mkdir -p $(@D) && touch $@
 
 define archive_rule
 $(O)/libhf_$(1).a: $($(1)_src:%.c=$(O)/%.o)
 	@mkdir -p $$(@D)
 	$(Q)rm -f $$@ && ar rcs $$@ $$^
 endef
-$(foreach l,$(layers),$(eval $(call archive_rule,$(l))))
+$(foreach l,$(layers) testlib sim,$(eval $(call archive_rule,$(l))))
 
-$(O)/%.o: %.c Makefile
+define program_rule
+$(O)/bin/$(1): $(src_$(1):%.c=$(O)/%.o) $(archives)
+	@mkdir -p $$(@D)
+	$(if $(V),,@echo "  LD  $(1)")
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(call group,$(archives)) $(libs)
+endef
+$(foreach p,$(programs),$(if $(src_$(p)),$(eval $(call program_rule,$(p)))))
+
+$(test_bins): $(O)/%: $(O)/%.o $(test_archives) $(archives)
+	$(if $(V),,@echo "  LD  $*")
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< $(call group,$(test_archives) $(archives)) $(libs) -lcmocka
+
+$(client_bin): $(O)/%: $(O)/%.o
+	$(if $(V),,@echo "  LD  $*")
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< -lnbd -lpthread
+
+$(O)/%.o: %.c Makefile | $(O)/.deps
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC  $<")
-	$(Q)$(CC) $(cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(cflags) $(if $(filter tests/%,$<),-Itests) $(CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(all_obj:.o=.d)
+
+# ---------------------------------------------------------------- tests
+# `check` and `demo` are first commands on a fresh machine: they install what is missing, then build.
+system := $(sort $(wildcard tests/system/[0-9]*.sh))
+SEED ?= 1
+N ?= 2000
+export SEED N
+
+.PHONY: check check-all check-unit check-sim check-system tests
+check:
+	$(Q)tools/deps test
+	$(Q)$(MAKE) --no-print-directory check-all
+
+tests: all $(test_archives) $(test_bins) $(client_bin)
+
+parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
+check-all: tests
+	$(Q)tests/run $(O) $(parts_unit) part sim $(sim_main_bin) part system $(system)
+
+check-unit: all $(test_archives) $(test_bins)
+	$(Q)tests/run $(O) $(parts_unit)
+
+check-sim: $(sim_main_bin)
+	$(Q)tests/run $(O) part sim $(sim_main_bin)
+
+check-system: all $(client_bin)
+	$(Q)tests/run $(O) part system $(or $(T),$(system))
+
+.PHONY: demo bench lint
+demo:
+	$(Q)tools/deps test
+	$(Q)$(MAKE) --no-print-directory all $(client_bin)
+	$(Q)BUILD_DIR=$(O) tools/demo
+
+bench:
+	$(Q)tools/deps bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD_DIR=$(O) tools/bench/run
+
+lint: $(archives)
+	$(Q)O='$(O)' CC='$(CC)' HF_CFLAGS='$(cflags)' HF_SOURCES='$(all_src)' tests/lint/run
+
+# ---------------------------------------------------------------- install
+man_pages := $(sort $(wildcard docs/man/*.[1-9]))
+user_programs := $(filter-out $(sbin_programs) $(bench_programs),$(programs))
+installed = $(foreach p,$(1),$(if $(src_$(p)),$(p)))
+
+.PHONY: install uninstall clean
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(COMPLETIONDIR)
+	$(foreach p,$(call installed,$(sbin_programs)),install -m 755 $(O)/bin/$(p) $(DESTDIR)$(SBINDIR)/$(p) &&) true
+	$(foreach p,$(call installed,$(user_programs)),install -m 755 $(O)/bin/$(p) $(DESTDIR)$(BINDIR)/$(p) &&) true
+	$(foreach m,$(man_pages),install -D -m 644 $(m) $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) true
+	$(if $(wildcard tools/holdfast.bash),install -m 644 tools/holdfast.bash $(DESTDIR)$(COMPLETIONDIR)/holdfast)
+
+uninstall:
+	rm -f $(foreach p,$(sbin_programs),$(DESTDIR)$(SBINDIR)/$(p)) $(foreach p,$(user_programs),$(DESTDIR)$(BINDIR)/$(p))
+	rm -f $(foreach m,$(man_pages),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -f $(DESTDIR)$(COMPLETIONDIR)/holdfast
+
+clean:
+	rm -rf $(O)

@@ -42,7 +42,7 @@ libs := -luring -lisal -lsqlite3 -ljansson -lcrypto -lpthread
 # One archive per layer (daemon/README.md says which may use which).
 base := assert.c err.c log.c uuid.c
 codec := csum.c ec.c
-core :=
+core := entry.c
 format :=
 io := reactor.c reactor_uring.c buf.c
 store :=

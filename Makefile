@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The only build file for user space. `make help` lists the targets; docs/HACKING.md explains them.
 #
-# BUILD=release|debug|asan|tsan chooses a variant; each has its own directory build/$(BUILD). CFLAGS is yours and is appended.
+# BUILD=release|debug|asan|tsan chooses a variant, each in its own build/$(BUILD). CFLAGS is yours and is appended.
 # V=1 shows the commands. Choices of one machine go into config.mk, which is not kept.
 
 -include config.mk
@@ -40,10 +40,10 @@ libs := -luring -lisal -lsqlite3 -ljansson -lcrypto -lpthread
 
 # ---------------------------------------------------------------- sources, by name; `make lint` finds the unlisted
 # One archive per layer (daemon/README.md says which may use which).
-base := assert.c err.c log.c uuid.c
+base := assert.c err.c log.c parse.c uuid.c
 codec := csum.c ec.c
 core := entry.c
-format :=
+format := json_read.c record.c
 io := reactor.c reactor_uring.c buf.c
 store :=
 engine :=
@@ -65,7 +65,7 @@ bench_programs := holdfast-bench-engine
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
 testlib :=
 sim :=
-unit :=
+unit := test_base_parse test_codec_csum test_codec_ec test_format_record
 contract :=
 story :=
 golden :=
@@ -191,6 +191,7 @@ lint: $(archives)
 
 # ---------------------------------------------------------------- install
 man_pages := $(sort $(wildcard docs/man/*.[1-9]))
+man_path = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 user_programs := $(filter-out $(sbin_programs) $(bench_programs),$(programs))
 installed = $(foreach p,$(1),$(if $(src_$(p)),$(p)))
 
@@ -199,12 +200,12 @@ install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(COMPLETIONDIR)
 	$(foreach p,$(call installed,$(sbin_programs)),install -m 755 $(O)/bin/$(p) $(DESTDIR)$(SBINDIR)/$(p) &&) true
 	$(foreach p,$(call installed,$(user_programs)),install -m 755 $(O)/bin/$(p) $(DESTDIR)$(BINDIR)/$(p) &&) true
-	$(foreach m,$(man_pages),install -D -m 644 $(m) $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) true
+	$(foreach m,$(man_pages),install -D -m 644 $(m) $(call man_path,$(m)) &&) true
 	$(if $(wildcard tools/holdfast.bash),install -m 644 tools/holdfast.bash $(DESTDIR)$(COMPLETIONDIR)/holdfast)
 
 uninstall:
 	rm -f $(foreach p,$(sbin_programs),$(DESTDIR)$(SBINDIR)/$(p)) $(foreach p,$(user_programs),$(DESTDIR)$(BINDIR)/$(p))
-	rm -f $(foreach m,$(man_pages),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -f $(foreach m,$(man_pages),$(call man_path,$(m)))
 	rm -f $(DESTDIR)$(COMPLETIONDIR)/holdfast
 
 clean:

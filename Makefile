@@ -47,7 +47,7 @@ format := json_read.c record.c
 io := reactor.c reactor_uring.c buf.c
 store :=
 engine :=
-cluster := cluster_sqlite.c
+cluster := cluster_sqlite.c sqlite_db.c
 front := nbd_server.c
 ctl :=
 layers := ctl front cluster engine store io format core codec base
@@ -63,10 +63,10 @@ sbin_programs := holdfastd
 bench_programs := holdfast-bench-engine
 
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
-testlib :=
+testlib := cluster_driver_sqlite.c
 sim :=
 unit := test_base_parse test_codec_csum test_codec_ec test_format_record
-contract :=
+contract := test_cluster
 story :=
 golden :=
 # Programs of tests/sim that judge seeded runs, and clients of the system tests (linked with libnbd).

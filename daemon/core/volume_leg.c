@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: MIT
+/*
+ * volume_leg - legs come, answer, catch up and go; the in-sync set shrinks and grows (PROTOCOL.md R5, R6, H11, H23, H37).
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "core/entry.h"
+#include "core/guard.h"
+#include "core/volume_int.h"
+
+static bool is_member(const struct hf_volume *v, uint32_t i)
+{
+	return v->record.leg[i].insync;
+}
+
+void hf_volume_prepare_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *out)
+{
+	hf_volume_emit(out, HF_ACT_PREPARE)->leg = leg;
+	v->leg[leg].state = HF_VLEG_PREPARING;
+}
+
+/* The leg is to be asked again later; what it streamed is void. */
+static void back_off(struct hf_volume *v, uint32_t i, hf_nsec now, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[i];
+	hf_nsec wait = HF_RETRY_NS << (l->tries < 5 ? l->tries : 5);
+
+	if (l->resync)
+		hf_volume_emit(out, HF_ACT_RESYNC_STOP)->leg = i;
+	l->resync = false;
+	l->adopted = false;
+	l->tries++;
+	l->state = HF_VLEG_UP;
+	l->retry_at = now + (wait < HF_RETRY_MAX_NS ? wait : HF_RETRY_MAX_NS);
+}
+
+static void refuse(struct hf_volume *v, uint32_t i, const char *why, hf_nsec now, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[i];
+
+	back_off(v, i, now, out);
+	if (l->why != why)
+		hf_volume_note(out, HF_NOTE_LEG_REFUSED, i);
+	l->state = HF_VLEG_REFUSED;
+	l->why = why;
+	if (is_member(v, i))
+		l->lost = true;
+}
+
+static void on_leg_down(struct hf_volume *v, uint32_t i, hf_nsec now, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[i];
+
+	if (l->resync)
+		hf_volume_emit(out, HF_ACT_RESYNC_STOP)->leg = i;
+	if (l->state != HF_VLEG_DOWN || l->down_since == 0)
+		l->down_since = now;
+	l->state = HF_VLEG_DOWN;
+	l->resync = false;
+	l->adopted = false;
+	l->send_busy = false;
+	l->lease_until = 0;
+	l->waiting_since = 0;
+}
+
+static void on_leg_up(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[e->leg];
+
+	if (l->state != HF_VLEG_DOWN)
+		on_leg_down(v, e->leg, e->now, out);
+	l->gen = e->gen;
+	l->state = HF_VLEG_UP;
+	l->why = NULL;
+	l->retry_at = e->now;
+	if (v->phase != HF_PHASE_IDLE && v->phase != HF_PHASE_CLAIMING)
+		hf_volume_prepare_leg(v, e->leg, out);
+}
+
+/* From here on the leg gets every op, starting after `last`. */
+static void start_stream(struct hf_volume *v, uint32_t i, hf_seq last)
+{
+	struct hf_vleg *l = &v->leg[i];
+
+	l->state = HF_VLEG_STREAMING;
+	l->sent = last;
+	if (!is_member(v, i) || last > l->acked)
+		l->acked = last;
+	l->send_busy = false;
+	l->waiting_since = 0;
+	l->why = NULL;
+}
+
+/* A member that lost its connection and is back: go on where it stopped. */
+static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[i];
+	const struct hf_promise *p = &l->reply;
+
+	if (p->inconsistent || p->suspect || p->activated != v->epoch || p->last < l->acked) {
+		refuse(v, i, "it lost acknowledged ops or its memory; it leaves the in-sync set and is rebuilt", now, out);
+		return;
+	}
+	if (p->last >= v->next || p->last + 1 < v->base ||
+	    hf_epoch_cache_at(&v->history, p->last) != p->last_epoch) {
+		refuse(v, i, "its log does not continue the history", now, out);
+		return;
+	}
+	l->adopted = true;
+	l->lost = false;
+	start_stream(v, i, p->last);
+	hf_volume_try_commit(v, out);
+}
+
+/* A leg outside the set: by log when we still have every op it misses, else by the chunks that changed (R6). */
+static void start_catch_up(struct hf_volume *v, uint32_t i, hf_nsec now, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[i];
+	const struct hf_promise *p = &l->reply;
+	hf_seq common = hf_epoch_cache_common(&p->epochs, p->last, &v->history, v->next - 1);
+	hf_seq floor = v->replay_floor < v->base ? v->replay_floor : v->base;
+	struct hf_action *a;
+	(void)now;
+
+	l->resync_from = common;
+	if (p->inconsistent)
+		l->resync_from = p->resync_from;
+	else if (common < p->commit)
+		l->resync_from = 0;	/* it committed ops of a history that was given up: nothing of it can be trusted */
+	a = hf_volume_emit(out, HF_ACT_ADOPT);
+	a->leg = i;
+	a->adopt = (struct hf_adopt){ .epoch = v->epoch, .ver = v->ver, .epochs = v->history, .size_blocks = p->size_blocks };
+	l->state = HF_VLEG_ADOPTING;
+	if (!p->inconsistent && common >= p->commit && common + 1 >= floor) {
+		a->adopt.mode = HF_ADOPT_LOG;
+		a->adopt.target = common;
+		l->resync = false;
+		l->acked = common;
+		hf_volume_note(out, HF_NOTE_CATCH_UP_LOG, i);
+		return;
+	}
+	a->adopt.mode = HF_ADOPT_RESYNC;
+	a->adopt.base = v->committed;
+	a->adopt.base_epoch = hf_epoch_cache_at(&v->history, v->committed);
+	a->adopt.base_chain = v->chain_committed;
+	a->adopt.resync_from = l->resync_from;
+	a->adopt.target = v->committed;
+	l->resync = true;
+	l->acked = v->committed;
+	hf_volume_note(out, HF_NOTE_CATCH_UP_CHUNKS, i);
+}
+
+static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[e->leg];
+	const struct hf_promise *p = e->promise;
+
+	if (l->state != HF_VLEG_PREPARING)
+		return;
+	switch (p->result) {
+	case HF_LEG_OK:
+		break;
+	case HF_LEG_STALE:
+		if (p->promised > v->epoch) {
+			hf_volume_stop(v, "a leg has promised to a newer primary", out);
+			return;
+		}
+		refuse(v, e->leg, "it has seen a newer configuration than the cluster store holds", e->now, out);
+		return;
+	case HF_LEG_NONE:
+		refuse(v, e->leg, "its host does not have it: a blank, swapped or lost disk", e->now, out);
+		break;
+	case HF_LEG_FAILED:
+		refuse(v, e->leg, "its disk has failed", e->now, out);
+		break;
+	default:
+		back_off(v, e->leg, e->now, out);
+		break;
+	}
+	if (p->result == HF_LEG_OK) {
+		l->reply = *p;
+		l->replied_at = e->now;
+		l->state = HF_VLEG_PROMISED;
+	}
+	if (v->phase == HF_PHASE_PREPARING) {
+		hf_volume_try_decide(v, e->now, out);
+		return;
+	}
+	if (p->result != HF_LEG_OK)
+		return;
+	if (v->phase == HF_PHASE_SERVING && is_member(v, e->leg))
+		resume_member(v, e->leg, e->now, out);
+	else if (v->phase == HF_PHASE_SERVING)
+		start_catch_up(v, e->leg, e->now, out);
+	else if ((v->adopt_set & HF_LEG_BIT(e->leg)) && l->reply.activated == v->epoch && !l->reply.adopting) {
+		/* Adopted, then the connection broke before we serve: it needs nothing more. */
+		l->adopted = true;
+		start_stream(v, e->leg, l->reply.last);
+		hf_volume_try_activate(v, e->now, out);
+	} else if (v->phase == HF_PHASE_ADOPTING && (v->adopt_set & HF_LEG_BIT(e->leg))) {
+		hf_volume_send_adopt(v, e->leg, out);
+	}
+}
+
+static void on_adopted(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[e->leg];
+	const struct hf_adopted *m = e->adopted;
+	bool repairing = l->state == HF_VLEG_STREAMING && !l->adopted;
+
+	if ((l->state != HF_VLEG_ADOPTING && !repairing) || m->epoch != v->epoch)
+		return;
+	if (m->result == HF_LEG_WOULD_CUT_COMMITTED) {
+		refuse(v, e->leg, "it knows ops as committed that the history lacks", e->now, out);
+		return;
+	}
+	if (m->result != HF_LEG_OK) {
+		back_off(v, e->leg, e->now, out);
+		return;
+	}
+	if (m->last >= v->next || m->last + 1 < (v->replay_floor < v->base ? v->replay_floor : v->base)) {
+		back_off(v, e->leg, e->now, out);
+		return;
+	}
+	l->tries = 0;
+	l->adopted = m->active;
+	if (!repairing)
+		start_stream(v, e->leg, m->last);
+	if (l->resync && m->active) {
+		struct hf_action *a = hf_volume_emit(out, HF_ACT_RESYNC);
+
+		a->leg = e->leg;
+		a->from = l->resync_from;
+	}
+	hf_volume_try_activate(v, e->now, out);
+}
+
+static void on_acked(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[e->leg];
+	const struct hf_ack *a = e->ack;
+
+	if (a->result == HF_LEG_STALE && a->epoch > v->epoch) {
+		hf_volume_stop(v, "a leg follows a newer primary", out);
+		return;
+	}
+	if (l->state != HF_VLEG_STREAMING && l->state != HF_VLEG_SYNCING)
+		return;
+	if (a->result != HF_LEG_OK) {
+		if (a->result == HF_LEG_FAILED)
+			refuse(v, e->leg, "its disk has failed", e->now, out);
+		else
+			back_off(v, e->leg, e->now, out);
+		return;
+	}
+	if (a->epoch != v->epoch || a->durable >= v->next)
+		return;
+	if (a->durable > l->acked) {
+		l->acked = a->durable;
+		l->waiting_since = l->acked < l->sent ? e->now : 0;
+	}
+	if (a->cookie && l->adopted) {
+		/* The leg counts from when it answered, we from when we asked, less the drift of two clocks (H31). */
+		hf_nsec until = a->cookie + v->lease_ns - v->lease_ns / 8;
+
+		if (until > l->lease_until)
+			l->lease_until = until;
+	}
+	hf_volume_try_commit(v, out);
+}
+
+void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
+{
+	struct hf_vleg *l = &v->leg[e->leg];
+
+	/* guard: bytes of an old connection say nothing about this one (H25) */
+	if (e->kind != HF_EV_LEG_UP && e->kind != HF_EV_LEG_DOWN && e->kind != HF_EV_RESYNC_DONE && e->gen != l->gen)
+		return;
+	switch (e->kind) {
+	case HF_EV_LEG_UP:
+		on_leg_up(v, e, out);
+		break;
+	case HF_EV_LEG_DOWN:
+		on_leg_down(v, e->leg, e->now, out);
+		hf_volume_try_decide(v, e->now, out);
+		hf_volume_try_activate(v, e->now, out);
+		break;
+	case HF_EV_PROMISED:
+		on_promised(v, e, out);
+		break;
+	case HF_EV_ADOPTED:
+		on_adopted(v, e, out);
+		break;
+	case HF_EV_ACKED:
+		on_acked(v, e, out);
+		break;
+	case HF_EV_RESYNC_DONE:
+		if (l->state == HF_VLEG_STREAMING && l->resync) {
+			l->state = HF_VLEG_SYNCING;
+			hf_volume_emit(out, HF_ACT_SYNCED)->leg = e->leg;
+		}
+		break;
+	case HF_EV_SYNCED:
+		if (l->state != HF_VLEG_SYNCING)
+			break;
+		if (e->ack->result != HF_LEG_OK) {
+			back_off(v, e->leg, e->now, out);
+			break;
+		}
+		l->state = HF_VLEG_STREAMING;
+		l->resync = false;
+		hf_volume_membership(v, e->now, out);
+		break;
+	default:
+		hf_unreachable();
+	}
+}
+
+/* Has this member to leave the set? */
+static bool is_bad_member(const struct hf_volume *v, uint32_t i, hf_nsec now)
+{
+	const struct hf_vleg *l = &v->leg[i];
+	bool waited_for = v->committed + 1 < v->next;
+
+	if (l->lost || l->state == HF_VLEG_REFUSED)
+		return true;
+	if (l->state != HF_VLEG_STREAMING)
+		return now >= l->down_since + (waited_for ? HF_EVICT_DOWN_NS : HF_EVICT_IDLE_NS);
+	return false;
+}
+
+static bool is_slow_member(const struct hf_volume *v, uint32_t i, hf_nsec now)
+{
+	const struct hf_vleg *l = &v->leg[i];
+
+	if (l->state != HF_VLEG_STREAMING || l->acked != v->committed || !l->waiting_since)
+		return false;
+	if (now < l->waiting_since + HF_EVICT_SLOW_NS)
+		return false;
+	return !v->evicted_slow_at || now >= v->evicted_slow_at + HF_EVICT_SLOW_GAP_NS;
+}
+
+/* R6: a leg outside that has caught up. */
+static bool is_ready(const struct hf_volume *v, uint32_t i)
+{
+	const struct hf_vleg *l = &v->leg[i];
+
+	return l->state == HF_VLEG_STREAMING && l->adopted && !l->resync && !l->lost &&
+	       l->acked + HF_CATCH_UP_LAG >= v->next - 1 &&
+	       l->acked + 1 >= v->base;
+}
+
+/* R5: take bad members out, as far as the rest keeps the promised tolerance (I13). Returns whether something changed. */
+static bool shrink(struct hf_volume *v, hf_nsec now)
+{
+	hf_legs set = hf_insync_members(&v->record), rest = set;
+
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		hf_legs without = rest & ~HF_LEG_BIT(i);
+		bool slow;
+
+		if (!(set & HF_LEG_BIT(i)))
+			continue;
+		slow = is_slow_member(v, i, now);
+		if (!slow && !is_bad_member(v, i, now))
+			continue;
+		if (hf_insync_tolerance(&v->record, without) < (int)v->record.min_tolerance)
+			continue;
+		if (slow && !is_bad_member(v, i, now)) {
+			v->evicted_slow_at = now;
+			v->leg[i].why = "it was too slow";
+		}
+		rest = without;
+		v->proposal.leg[i].insync = false;
+	}
+	return rest != set;
+}
+
+void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	bool change;
+
+	if (v->phase != HF_PHASE_SERVING)
+		return;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		struct hf_vleg *l = &v->leg[i];
+
+		if (l->state == HF_VLEG_UP && now >= l->retry_at)
+			hf_volume_prepare_leg(v, i, out);
+		else if (l->state == HF_VLEG_REFUSED && now >= l->retry_at && !is_member(v, i))
+			hf_volume_prepare_leg(v, i, out);
+		else if (l->state == HF_VLEG_PROMISED && !is_member(v, i))
+			start_catch_up(v, i, now, out);
+		else if (l->state == HF_VLEG_PROMISED)
+			resume_member(v, i, now, out);
+	}
+	if (v->cas_busy)
+		return;
+	v->proposal = v->record;
+	change = shrink(v, now);
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		if (is_member(v, i))
+			continue;
+		if (!is_ready(v, i)) {
+			/* A pending add that went bad is proposed away: only another change proves that it is out (H6). */
+			change |= (v->pending_add & HF_LEG_BIT(i)) != 0;
+			continue;
+		}
+		/* guard H6: waited for, and asked for leases, from before the change is sent */
+		v->pending_add |= HF_LEG_BIT(i);
+		v->proposal.leg[i].insync = true;
+		v->proposal.leg[i].activated = v->epoch;
+		change = true;
+	}
+	if (change)
+		hf_volume_propose(v, out);
+}
+
+/* v->record changed: recompute what follows from it. */
+void hf_volume_record_taken(struct hf_volume *v, struct hf_actions *out)
+{
+	bool was_blocked = hf_volume_is_blocked(v);
+
+	v->tolerance = hf_insync_tolerance(&v->record, hf_insync_members(&v->record));
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		if (!is_member(v, i) && v->leg[i].lost)
+			v->leg[i].lost = false;
+	if (hf_volume_is_blocked(v) != was_blocked)
+		hf_volume_note(out, was_blocked ? HF_NOTE_UNBLOCKED : HF_NOTE_BLOCKED, 0);
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+/* volume_op - admit ops, acknowledge them, plan reads (PROTOCOL.md R2, R4, R11, H6, H21, H31). */
+#include "base/assert.h"
+#include "core/entry.h"
+#include "core/guard.h"
+#include "core/volume_int.h"
+
+bool hf_volume_can_admit(const struct hf_volume *v)
+{
+	return v->phase == HF_PHASE_SERVING && v->next - v->base < HF_WINDOW;
+}
+
+bool hf_volume_is_blocked(const struct hf_volume *v)
+{
+	return v->phase == HF_PHASE_SERVING && v->tolerance < (int)v->record.min_tolerance;
+}
+
+hf_legs hf_volume_ack_set(const struct hf_volume *v)
+{
+	return hf_insync_members(&v->record) | v->pending_add;
+}
+
+void hf_volume_admit(struct hf_volume *v, const struct hf_entry *e)
+{
+	struct hf_entry *slot = &v->window[v->next % HF_WINDOW];
+
+	hf_assert(hf_volume_can_admit(v));
+	slot->epoch = v->epoch;
+	slot->seq = v->next;
+	slot->lba = e->lba;
+	slot->ver = v->ver;
+	slot->nblocks = e->nblocks;
+	slot->type = e->type;
+	slot->skip = 0;
+	slot->zero = 0;
+	if (e->type == HF_OP_WRITE)
+		for (uint32_t i = 0; i < e->nblocks; i++)
+			slot->block_crc[i] = e->block_crc[i];
+	slot->prev_chain = v->chain;
+	slot->chain = hf_entry_chain(v->chain, slot);
+	v->chain = slot->chain;
+	v->next++;
+}
+
+const struct hf_entry *hf_volume_entry(const struct hf_volume *v, hf_seq seq)
+{
+	if (seq < v->base || seq >= v->next)
+		return NULL;
+	return &v->window[seq % HF_WINDOW];
+}
+
+/* Does this leg keep ops in the window? */
+static bool holds_window(const struct hf_volume *v, uint32_t i)
+{
+	const struct hf_vleg *l = &v->leg[i];
+
+	return l->state == HF_VLEG_STREAMING || l->state == HF_VLEG_SYNCING || l->state == HF_VLEG_ADOPTING ||
+	       (hf_volume_ack_set(v) & HF_LEG_BIT(i));
+}
+
+static void release(struct hf_volume *v, struct hf_actions *out)
+{
+	hf_seq low = v->committed;
+
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		if (holds_window(v, i) && v->leg[i].acked < low)
+			low = v->leg[i].acked;
+	if (low + 1 <= v->base)
+		return;
+	v->base = low + 1;
+	hf_volume_emit(out, HF_ACT_RELEASE)->to = low;
+}
+
+/* guards ACK_ALL, TOLERANCE (R4): I2, I3. */
+void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
+{
+	hf_legs need = HF_GUARD(ACK_ALL) ? hf_volume_ack_set(v) : 0;
+	hf_seq low = v->next - 1;
+
+	if (v->phase != HF_PHASE_SERVING)
+		return;
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		if ((need & HF_LEG_BIT(i)) && v->leg[i].acked < low)
+			low = v->leg[i].acked;
+	if (low > v->committed && !(HF_GUARD(TOLERANCE) && hf_volume_is_blocked(v))) {
+		const struct hf_entry *e = hf_volume_entry(v, low);
+
+		hf_assert(e);
+		v->committed = low;
+		v->chain_committed = e->chain;
+		v->epoch_committed = e->epoch;
+		hf_volume_emit(out, HF_ACT_COMMITTED)->to = low;
+	}
+	release(v, out);
+}
+
+/* A leg outside the set that holds back a nearly full window has to start over. */
+static void drop_laggards(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	hf_legs need = hf_volume_ack_set(v);
+
+	if (v->phase != HF_PHASE_SERVING || v->next - v->base < HF_WINDOW * 7 / 8)
+		return;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		struct hf_vleg *l = &v->leg[i];
+
+		if ((need & HF_LEG_BIT(i)) || !holds_window(v, i) || l->acked >= v->committed)
+			continue;
+		if (l->resync)
+			hf_volume_emit(out, HF_ACT_RESYNC_STOP)->leg = i;
+		l->resync = false;
+		l->adopted = false;
+		l->state = HF_VLEG_UP;
+		l->retry_at = now + HF_RETRY_MAX_NS;
+		l->why = "it could not follow the writes";
+	}
+	release(v, out);
+}
+
+void hf_volume_turn(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	if (v->phase == HF_PHASE_STOPPED)
+		return;
+	drop_laggards(v, now, out);
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		struct hf_vleg *l = &v->leg[i];
+		struct hf_action *a;
+
+		if (l->state != HF_VLEG_STREAMING && l->state != HF_VLEG_SYNCING)
+			continue;
+		if (l->send_busy)
+			continue;
+		if (l->sent + 1 < v->next) {
+			a = hf_volume_emit(out, HF_ACT_APPEND);
+			a->leg = i;
+			a->from = l->sent + 1;
+			a->to = v->next - 1;
+		} else if (l->adopted && now >= l->lease_asked_at + v->lease_ns / 4) {
+			l->lease_asked_at = now;
+			hf_volume_emit(out, HF_ACT_LEASE)->leg = i;
+		}
+	}
+}
+
+void hf_volume_sent(struct hf_volume *v, uint32_t leg, hf_seq seq, hf_nsec now)
+{
+	struct hf_vleg *l = &v->leg[leg];
+
+	hf_assert(seq >= l->sent && seq < v->next);
+	l->sent = seq;
+	l->send_busy = true;
+	l->lease_asked_at = now;
+	if (!l->waiting_since && l->sent > l->acked)
+		l->waiting_since = now;
+}
+
+void hf_volume_send_done(struct hf_volume *v, uint32_t leg)
+{
+	v->leg[leg].send_busy = false;
+}
+
+hf_legs hf_volume_holders(const struct hf_volume *v, hf_seq seq)
+{
+	hf_epoch e = hf_epoch_cache_at(&v->history, seq);
+	hf_legs set = 0;
+
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		const struct hf_promise *p = &v->promotion.reply[i];
+
+		if (!(v->promotion.valid & HF_LEG_BIT(i)) || p->last < seq || p->first > seq)
+			continue;
+		if (hf_epoch_cache_at(&p->epochs, seq) == e)
+			set |= HF_LEG_BIT(i);
+	}
+	return set;
+}
+
+static bool can_read(const struct hf_volume *v, uint32_t i)
+{
+	const struct hf_vleg *l = &v->leg[i];
+
+	return v->record.leg[i].insync && l->adopted && !l->lost &&
+	       (l->state == HF_VLEG_STREAMING || l->state == HF_VLEG_SYNCING);
+}
+
+hf_legs hf_volume_read_plan(const struct hf_volume *v, hf_legs exclude)
+{
+	hf_legs frags = 0, whole = 0;
+	uint32_t count = 0;
+
+	for (int pass = 0; pass < 2; pass++) {	/* the primary's own legs first */
+		for (uint32_t i = 0; i < v->record.leg_count; i++) {
+			if ((exclude & HF_LEG_BIT(i)) || v->leg[i].local != (pass == 0) || !can_read(v, i))
+				continue;
+			if (hf_frag_is_whole(v->record.geometry, v->record.leg[i].frag)) {
+				if (!whole)
+					whole = HF_LEG_BIT(i);
+			} else if (count < v->record.geometry.k) {
+				frags |= HF_LEG_BIT(i);
+				count++;
+			}
+		}
+	}
+	if (whole)
+		return whole;
+	return count == v->record.geometry.k ? frags : 0;
+}
+
+/* guard LEASE: every leg that could let a newer primary begin still promises not to (I10). */
+bool hf_volume_may_answer_read(const struct hf_volume *v, hf_nsec now)
+{
+	hf_legs need = hf_volume_ack_set(v);
+
+	if (v->phase != HF_PHASE_SERVING)
+		return false;
+	for (uint32_t i = 0; HF_GUARD(LEASE) && i < v->record.leg_count; i++)
+		if ((need & HF_LEG_BIT(i)) && v->leg[i].lease_until <= now)
+			return false;
+	return true;
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+/*
+ * volume_promote - from the claim of an epoch to the first answer of a client (PROTOCOL.md R7-R10).
+ *
+ * CLAIMING -> PREPARING -> (LOADING) -> ADOPTING -> ACTIVATING -> LEASE_WAIT -> SERVING.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "core/entry.h"
+#include "core/guard.h"
+#include "core/volume_int.h"
+
+void hf_volume_claim(struct hf_volume *v, struct hf_actions *out)
+{
+	v->phase = HF_PHASE_CLAIMING;
+	v->promotion.from_epoch = v->record.epoch;
+	memcpy(v->promotion.from_primary, v->record.primary, HF_NAME_MAX);
+	v->proposal = v->record;
+	v->proposal.epoch = v->record.epoch + 1;
+	v->proposal.incarnation = v->incarnation;
+	memcpy(v->proposal.primary, v->self, HF_NAME_MAX);
+	hf_volume_propose(v, out);
+}
+
+void hf_volume_claimed(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	v->phase = HF_PHASE_PREPARING;
+	v->epoch = v->record.epoch;
+	v->promotion.claimed = now;
+	v->promotion.asked = hf_insync_members(&v->record);
+	v->prepare_deadline = now + HF_PREPARE_WAIT_NS;
+	hf_volume_note(out, HF_NOTE_EPOCH_CLAIMED, 0);
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		if (v->leg[i].state == HF_VLEG_UP)
+			hf_volume_prepare_leg(v, i, out);
+}
+
+/* R8: whose reply counts. */
+static bool reply_is_valid(const struct hf_volume *v, uint32_t i)
+{
+	const struct hf_vleg *l = &v->leg[i];
+
+	if (l->state != HF_VLEG_PROMISED || l->reply.result != HF_LEG_OK || l->reply.inconsistent)
+		return false;
+	/* guard MEMORY: less than the record says that it had activated: it lost its memory (H9) */
+	return !HF_GUARD(MEMORY) || l->reply.activated >= v->record.leg[i].activated;
+}
+
+/* A member that may still answer soon. */
+static bool is_awaited(const struct hf_volume *v, uint32_t i)
+{
+	return v->leg[i].state == HF_VLEG_PREPARING || (v->leg[i].state == HF_VLEG_UP) ||
+	       (v->leg[i].state == HF_VLEG_DOWN && v->leg[i].down_since == 0);
+}
+
+static uint32_t corrupt_max(const struct hf_record *r)
+{
+	return r->geometry.m ? r->geometry.m : 1;
+}
+
+/* Can every op in (from, v's S*] be read back from the logs of those that answered? */
+static bool can_load(const struct hf_volume *v, hf_legs valid, hf_seq from)
+{
+	hf_legs sources = 0;
+
+	if (v->promotion.decision.seq - from > HF_WINDOW / 2)
+		return false;
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		if ((valid & HF_LEG_BIT(i)) && v->leg[i].reply.first <= from + 1)
+			sources |= HF_LEG_BIT(i);
+	for (hf_seq s = from + 1; s <= v->promotion.decision.seq; s++)
+		if (!hf_insync_is_decodable(&v->record, sources & hf_volume_holders(v, s)))
+			return false;
+	return true;
+}
+
+/* Where a leg's log leaves the decided history. */
+static hf_seq leg_common(const struct hf_volume *v, uint32_t i)
+{
+	const struct hf_promise *p = &v->leg[i].reply;
+
+	return hf_epoch_cache_common(&p->epochs, p->last, &v->history, v->promotion.decision.seq);
+}
+
+void hf_volume_send_adopt(struct hf_volume *v, uint32_t leg, struct hf_actions *out)
+{
+	struct hf_action *a;
+
+	if (leg_common(v, leg) + 1 < v->base)
+		return;			/* it lost more than was read back for it: it stays out */
+	v->leg[leg].state = HF_VLEG_ADOPTING;
+	a = hf_volume_emit(out, HF_ACT_ADOPT);
+	a->leg = leg;
+	a->adopt = (struct hf_adopt){
+		.epoch = v->epoch,
+		.ver = v->ver,
+		.mode = HF_ADOPT_LOG,
+		.target = v->next - 1,
+		.size_blocks = v->leg[leg].reply.size_blocks,
+		.epochs = v->history,
+	};
+}
+
+static void start_adopting(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	v->phase = HF_PHASE_ADOPTING;
+	v->promotion.loaded = now;
+	v->adopt_deadline = now + HF_ADOPT_WAIT_NS;
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		if ((v->adopt_set & HF_LEG_BIT(i)) && v->leg[i].state == HF_VLEG_PROMISED)
+			hf_volume_send_adopt(v, i, out);
+	hf_volume_try_activate(v, now, out);
+}
+
+/* The decision stands: which legs can be brought to it, and what has to be read for that. */
+static void take_decision(struct hf_volume *v, hf_legs valid, hf_nsec now, struct hf_actions *out)
+{
+	const struct hf_decision *d = &v->promotion.decision;
+	hf_seq lowest = d->seq;
+
+	v->history = d->epochs;
+	hf_epoch_cache_add(&v->history, v->epoch, d->seq + 1);
+	v->adopt_set = 0;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		hf_seq c;
+
+		if (!(valid & HF_LEG_BIT(i)))
+			continue;
+		c = leg_common(v, i);
+		if (c < v->leg[i].reply.commit)
+			continue;
+		if (c < d->seq && !can_load(v, valid, c))
+			continue;
+		v->adopt_set |= HF_LEG_BIT(i);
+		if (c < lowest)
+			lowest = c;
+	}
+	v->promotion.prepared = now;
+	v->promotion.kept = v->adopt_set;
+	v->base = lowest + 1;
+	v->next = lowest + 1;
+	v->committed = lowest;
+	v->epoch_committed = hf_epoch_cache_at(&v->history, lowest);
+	v->chain_committed = v->chain = d->chain;
+	v->load_next = lowest + 1;
+	if (lowest < d->seq) {
+		struct hf_action *a = hf_volume_emit(out, HF_ACT_LOAD);
+
+		a->from = lowest + 1;
+		a->to = d->seq;
+		v->phase = HF_PHASE_LOADING;
+		return;
+	}
+	start_adopting(v, now, out);
+}
+
+/* Would the volume still keep its promise with these legs only? */
+static bool is_enough(const struct hf_volume *v, hf_legs set)
+{
+	int tol = hf_insync_tolerance(&v->record, set);
+
+	if (tol < 0)
+		return false;
+	return v->accept_loss || tol >= v->record.min_tolerance || set == hf_insync_members(&v->record);
+}
+
+void hf_volume_try_decide(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	struct hf_reply replies[HF_LEGS_MAX] = { 0 };
+	hf_legs members = hf_insync_members(&v->record), valid = 0, answered = 0;
+	struct hf_promotion *p = &v->promotion;
+
+	if (v->phase != HF_PHASE_PREPARING)
+		return;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		const struct hf_promise *r = &v->leg[i].reply;
+
+		if (!(members & HF_LEG_BIT(i)))
+			continue;
+		if (is_awaited(v, i) && now < v->prepare_deadline)
+			return;
+		if (v->leg[i].state == HF_VLEG_PROMISED)
+			answered |= HF_LEG_BIT(i);
+		if (!reply_is_valid(v, i))
+			continue;
+		valid |= HF_LEG_BIT(i);
+		p->reply[i] = *r;
+		replies[i] = (struct hf_reply){
+			.valid = true,
+			.suspect = r->suspect,
+			.last = r->last,
+			.commit = r->commit,
+			.chain = r->chain,
+			.epochs = r->epochs,
+		};
+	}
+	p->answered = answered;
+	p->valid = valid;
+	hf_decide(&v->record, replies, corrupt_max(&v->record), &p->decision);
+	if (p->decision.verdict != HF_VERDICT_OK) {
+		bool decodable = p->decision.verdict == HF_VERDICT_MAYBE_ACKED;
+
+		if (!v->accept_loss || !decodable)
+			return;		/* wait for more legs, or for the operator's word (H27) */
+		p->accepted_loss = true;
+	}
+	if (!is_enough(v, valid))
+		return;
+	take_decision(v, valid, now, out);
+}
+
+void hf_volume_loaded(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
+{
+	struct hf_entry *slot;
+
+	if (v->phase != HF_PHASE_LOADING)
+		return;
+	if (e->result != 0) {
+		v->phase = HF_PHASE_PREPARING;	/* a source went away: decide again with who is left */
+		v->prepare_deadline = e->now + HF_RETRY_NS;
+		for (uint32_t i = 0; i < v->record.leg_count; i++)
+			if (v->leg[i].state == HF_VLEG_PROMISED)
+				v->leg[i].state = HF_VLEG_UP;
+		return;
+	}
+	hf_assert(e->entry->seq == v->load_next && e->entry->seq == v->next);
+	hf_assert(e->entry->epoch == hf_epoch_cache_at(&v->history, e->entry->seq));
+	slot = &v->window[v->next % HF_WINDOW];
+	*slot = *e->entry;
+	if (v->next == v->base) {
+		v->chain_committed = slot->prev_chain;
+		v->chain = slot->prev_chain;
+	}
+	hf_assert(slot->prev_chain == v->chain && hf_entry_chain(v->chain, slot) == slot->chain);
+	v->chain = slot->chain;
+	v->next++;
+	v->load_next++;
+	if (v->load_next > v->promotion.decision.seq) {
+		hf_assert(v->chain == v->promotion.decision.chain);
+		start_adopting(v, e->now, out);
+	}
+}
+
+/* Who of the adopt set is activated, and who is gone. */
+void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	hf_legs adopted = 0, gone = 0;
+
+	if (v->phase != HF_PHASE_ADOPTING || v->cas_busy)
+		return;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		if (!(v->adopt_set & HF_LEG_BIT(i)))
+			continue;
+		if (v->leg[i].adopted && hf_vleg_is_connected(&v->leg[i]))
+			adopted |= HF_LEG_BIT(i);
+		else if (v->leg[i].state == HF_VLEG_DOWN || v->leg[i].state == HF_VLEG_REFUSED || now >= v->adopt_deadline)
+			gone |= HF_LEG_BIT(i);
+	}
+	/* guard ADOPT_ALL: nothing is served before every leg of the set has the history (I7, H14) */
+	if (HF_GUARD(ADOPT_ALL) && (adopted | gone) != v->adopt_set)
+		return;
+	if (adopted != v->adopt_set && !is_enough(v, adopted))
+		return;
+	if (!hf_insync_is_decodable(&v->record, adopted))
+		return;
+	v->adopt_set = adopted;
+	v->promotion.adopted = now;
+	v->proposal = v->record;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		v->proposal.leg[i].insync = (adopted & HF_LEG_BIT(i)) != 0;
+		if (v->proposal.leg[i].insync)
+			v->proposal.leg[i].activated = v->epoch;
+	}
+	if (v->promotion.accepted_loss || (v->accept_loss && hf_insync_tolerance(&v->record, adopted) < v->record.min_tolerance)) {
+		int tol = hf_insync_tolerance(&v->record, adopted);
+
+		if (v->promotion.accepted_loss)
+			v->proposal.lineage = v->incarnation;	/* old legs never silently rejoin (H27) */
+		if (tol < v->proposal.min_tolerance)
+			v->proposal.min_tolerance = (uint8_t)tol;
+	}
+	v->phase = HF_PHASE_ACTIVATING;
+	hf_volume_propose(v, out);
+}
+
+static void start_serving(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	v->phase = HF_PHASE_SERVING;
+	v->promotion.serving = now;
+	hf_volume_record_taken(v, out);
+	hf_volume_emit(out, HF_ACT_SERVING);
+	hf_volume_try_commit(v, out);
+	hf_volume_membership(v, now, out);
+}
+
+void hf_volume_activated(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	v->promotion.activated = now;
+	v->serve_at = now;
+	for (uint32_t i = 0; HF_GUARD(LEASE_WAIT) && i < v->record.leg_count; i++) {
+		const struct hf_vleg *l = &v->leg[i];
+		hf_nsec over = l->replied_at + l->reply.lease_left;
+
+		if ((v->promotion.answered & HF_LEG_BIT(i)) && over > v->serve_at)
+			v->serve_at = over;
+	}
+	v->phase = HF_PHASE_LEASE_WAIT;
+	if (v->serve_at <= now)
+		start_serving(v, now, out);
+}
+
+void hf_volume_promote_tick(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		if (v->leg[i].state == HF_VLEG_UP && now >= v->leg[i].retry_at)
+			hf_volume_prepare_leg(v, i, out);
+	hf_volume_try_decide(v, now, out);
+	hf_volume_try_activate(v, now, out);
+	if (v->phase == HF_PHASE_LEASE_WAIT && now >= v->serve_at)
+		start_serving(v, now, out);
+}

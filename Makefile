@@ -44,7 +44,7 @@ base := assert.c err.c log.c parse.c uuid.c
 codec := csum.c ec.c
 core := entry.c
 format := json_read.c record.c
-io := reactor.c reactor_uring.c buf.c
+io := reactor.c reactor_uring.c sys.c jobs.c buf.c
 store :=
 engine :=
 cluster := cluster_sqlite.c sqlite_db.c
@@ -71,7 +71,7 @@ story :=
 golden :=
 # Programs of tests/sim that judge seeded runs, and clients of the system tests (linked with libnbd).
 sim_main :=
-client :=
+client := nbd_verify
 
 # ---------------------------------------------------------------- rules
 here = $(foreach f,$(1),$(wildcard $(f)))

@@ -7,9 +7,10 @@
  *
  * Contract, checked by tests/contract/test_reactor.c on every backend:
  *  1. An io is `struct hf_io`, embedded in its owner; the reactor allocates nothing per io.
- *  2. From submit until `done` the io and its buffers belong to the reactor. IDLE -> QUEUED -> (IN_KERNEL) -> DONE -> IDLE.
+ *  2. An io was made by hf_io_init(). From submit until `done` it and its buffers belong to the reactor.
+ *     IDLE -> QUEUED -> (IN_KERNEL) -> DONE -> IDLE.
  *  3. Every submitted io completes exactly once, cancelled or not. Multishot is hidden: an ACCEPT completes once per submit.
- *  4. Callbacks (io, timer, task, job) run only from hf_reactor_turn(), never inside submit, cancel, set or defer.
+ *  4. Callbacks (io, timer, task, job) run only from a turn of the backend's loop, never inside submit, cancel, set or defer.
  *     Inside `done` the io is IDLE and may be submitted again or freed.
  *  5. result >= 0 or -errno. READ, WRITE and SEND are finished inside: result == len, or an error (READ past the end of a
  *     file: -EIO). RECV gives 1..len bytes, or 0 at end of stream. A refused or reset connection is an errno.
@@ -19,7 +20,8 @@
  *  9. Two ios on one socket: at most one RECV and one SEND at a time. Files: any number, in any order; who needs order waits
  *     for `done` (H15: a SYNC covers only writes that completed before it was submitted).
  * 10. Order in a turn: completions are collected, their callbacks run; due timers run; finished jobs run; then tasks deferred
- *     so far (also by one another, until none is left); then everything queued leaves in one submission.
+ *     so far (also by one another, until none is left); then everything queued leaves in one submission, which on a kernel
+ *     backend is the same system call as the wait that opens the next turn.
  */
 #ifndef HF_IO_REACTOR_H
 #define HF_IO_REACTOR_H
@@ -38,9 +40,9 @@ struct hf_io;
 
 enum hf_io_kind {
 	HF_IO_READ,			/* file: buf/len at off, all aligned to 4096 (O_DIRECT) */
-	HF_IO_WRITE,			/* file: buf/len, or iov/iov_count, at off, aligned to 4096; `dsync`: durable when done */
+	HF_IO_WRITE,			/* file: as READ, or iov/iov_count, each part aligned; `dsync`: durable when done */
 	HF_IO_SYNC,			/* file: data and what is needed to read it back are durable */
-	HF_IO_DISCARD,			/* file: [off, off+len) reads as zeros or as before; gives space back; -EOPNOTSUPP allowed */
+	HF_IO_DISCARD,			/* file: aligned [off, off+len) reads as zeros or as before; -EOPNOTSUPP allowed */
 	HF_IO_RECV,			/* socket: up to len bytes into buf */
 	HF_IO_SEND,			/* socket: buf/len, or iov/iov_count */
 	HF_IO_ACCEPT,			/* listening socket: result = new socket */
@@ -183,6 +185,7 @@ static inline void hf_job_run(struct hf_reactor *r, struct hf_job *j)
 /*
  * Open a file or block device with O_DIRECT (CREATE: mode 0600, sparse, `size` bytes; its directory entry is durable on
  * return). May block: call at start or from a job. Returns a handle, or -errno with `err` filled; nothing is left behind.
+ * A file opened for writing is locked until close: -EBUSY when any process, this one too, has it open for writing.
  */
 static inline int hf_file_open(struct hf_reactor *r, const char *path, enum hf_file_mode mode, uint64_t size,
 			       struct hf_file_info *info, struct hf_errmsg *err)
@@ -196,7 +199,7 @@ static inline int hf_file_unlink(struct hf_reactor *r, const char *path)
 	return r->ops->file_unlink(r, path);
 }
 
-/* Returns a listening handle or -errno. A stale unix socket file that nobody answers on is replaced. */
+/* A listening handle or -errno. A stale unix socket file that nobody answers on is replaced; a live one: -EADDRINUSE. */
 static inline int hf_sock_listen(struct hf_reactor *r, const char *addr, struct hf_errmsg *err)
 {
 	return r->ops->sock_listen(r, addr, err);

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+/*
+ * nbd_sock - what the NBD server must know about the socket behind a handle: may it listen here, who is the peer, is it gone.
+ *
+ * The only file of the server that knows that a handle of the uring backend is a file descriptor. Handles of the simulated
+ * backend are not: every call here may fail, and then nothing happens.
+ */
+#include "front/nbd_int.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum {
+	SILENCE_MS = 8000,			/* unacknowledged data, or a window that stays shut */
+	KEEPALIVE_IDLE_S = 4,
+	KEEPALIVE_INTERVAL_S = 2,
+	KEEPALIVE_COUNT = 2,			/* 4 + 2 * 2: as long as SILENCE_MS */
+};
+
+int hf_nbd_sock_check_address(const char *addr, struct hf_errmsg *err)
+{
+	struct in_addr ip;
+	char host[64];
+	const char *colon;
+	size_t len;
+
+	if (strncmp(addr, "unix:", 5) == 0)
+		return 0;
+	if (strncmp(addr, "tcp:", 4) != 0)
+		return hf_fail(err, -EINVAL, "NBD address '%s': give unix:/path or tcp:127.0.0.1:port", addr);
+	colon = strrchr(addr + 4, ':');
+	len = colon ? (size_t)(colon - addr - 4) : 0;
+	if (len == 0 || len >= sizeof(host))
+		return hf_fail(err, -EINVAL, "NBD address '%s': give tcp:127.0.0.1:port", addr);
+	memcpy(host, addr + 4, len);
+	host[len] = '\0';
+	if (inet_pton(AF_INET, host, &ip) != 1 || ntohl(ip.s_addr) >> 24 != 127)
+		return hf_fail(err, -EINVAL, "NBD address '%s': '%s' is not loopback (127.0.0.0/8); NBD beyond this host needs "
+			       "TLS: listen on a unix socket or 127.0.0.1 and put a TLS tunnel in front", addr, host);
+	return 0;
+}
+
+void hf_nbd_sock_name(int fd, uint64_t serial, char who[NBD_WHO_BYTES])
+{
+	struct sockaddr_storage peer;
+	const struct sockaddr_in *in = (const void *)&peer;
+	socklen_t len = sizeof(peer);
+	struct ucred cred;
+	char host[INET_ADDRSTRLEN];
+
+	snprintf(who, NBD_WHO_BYTES, "client %llu", (unsigned long long)serial);
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
+		return;
+	if (peer.ss_family == AF_INET && inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host))) {
+		snprintf(who, NBD_WHO_BYTES, "client %llu (%s:%u)", (unsigned long long)serial, host, ntohs(in->sin_port));
+		return;
+	}
+	len = sizeof(cred);
+	if (peer.ss_family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0)
+		snprintf(who, NBD_WHO_BYTES, "client %llu (pid %d uid %u)", (unsigned long long)serial, (int)cred.pid,
+			 (unsigned int)cred.uid);
+}
+
+static void set_option(int fd, int level, int option, int value)
+{
+	(void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void hf_nbd_sock_tune(int fd)
+{
+	int family = 0;
+	socklen_t len = sizeof(family);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) != 0 || family == AF_UNIX)
+		return;
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, SILENCE_MS);
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
+}
+
+bool hf_nbd_sock_is_closed(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}

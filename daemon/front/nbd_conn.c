@@ -56,26 +56,17 @@ struct nbd_conn *hf_nbd_conn_new(struct hf_nbd_server *n, int fd)
 
 int hf_nbd_conn_grow(struct nbd_conn *c)
 {
-	uint8_t *data = malloc(NBD_RX_BYTES);
-
+	c->rx_next = malloc(NBD_RX_BYTES);
 	c->reqs = calloc(NBD_REQUESTS_MAX, sizeof(*c->reqs));
 	c->pieces = calloc(NBD_PIECES_MAX, sizeof(*c->pieces));
-	if (!data || !c->reqs || !c->pieces) {
-		free(data);
+	if (!c->rx_next || !c->reqs || !c->pieces)
 		return -ENOMEM;		/* the connection ends and frees the rest */
-	}
 	/* Touched here, once: a page fault later would cost more than the write that meets it. */
-	memset(data, 0, NBD_RX_BYTES);
+	memset(c->rx_next, 0, NBD_RX_BYTES);
 	for (uint32_t i = 0; i < NBD_REQUESTS_MAX; i++)
 		hf_list_add_tail(&c->free_reqs, &c->reqs[i].link);
 	for (uint32_t i = 0; i < NBD_PIECES_MAX; i++)
 		hf_list_add_tail(&c->free_pieces, &c->pieces[i].link);
-	c->rx.tail = nbd_rx_used(&c->rx);
-	memcpy(data, c->rx.data + c->rx.head, c->rx.tail);
-	free(c->rx.data);
-	c->rx.data = data;
-	c->rx.size = NBD_RX_BYTES;
-	c->rx.head = 0;
 	return 0;
 }
 
@@ -190,6 +181,18 @@ static bool wants_direct(const struct nbd_conn *c)
 	return c->filling && nbd_rx_used(&c->rx) == 0 && c->filling->bytes - c->filled >= NBD_DIRECT_MIN;
 }
 
+/* From the handshake's buffer to the large one, as soon as no receive is under way into the first. */
+static void rx_grow(struct nbd_conn *c)
+{
+	struct nbd_rx *rx = &c->rx;
+	size_t used = nbd_rx_used(rx);
+
+	memcpy(c->rx_next, rx->data + rx->head, used);
+	free(rx->data);
+	*rx = (struct nbd_rx){ .data = c->rx_next, .size = NBD_RX_BYTES, .tail = used };
+	c->rx_next = NULL;
+}
+
 /* Room behind tail, made by moving what is unused to the front: a header's fragment, or a backlog while we are stalled. */
 static size_t rx_room(struct nbd_rx *rx)
 {
@@ -212,6 +215,8 @@ static void rx_start(struct nbd_conn *c)
 
 	if (c->end != NBD_LIVE || !hf_io_is_idle(&c->recv))
 		return;
+	if (c->rx_next)
+		rx_grow(c);
 	c->recv_is_direct = wants_direct(c);
 	if (c->recv_is_direct) {
 		c->recv.buf = c->filling->q.buf->data + c->filled;
@@ -286,6 +291,7 @@ static void conn_free(struct nbd_conn *c)
 	free(c->reqs);
 	free(c->pieces);
 	free(c->rx.data);
+	free(c->rx_next);
 	free(c->tx);
 	free(c);
 }

@@ -130,6 +130,7 @@ struct nbd_conn {
 	struct hf_task task;
 	struct hf_timer timer;			/* handshake, then drain */
 	struct nbd_rx rx;
+	uint8_t *rx_next;			/* the large buffer, until it can take rx's place */
 	struct nbd_tx *tx;
 	bool recv_is_direct;			/* the receive under way fills filling->q.buf */
 

@@ -7,13 +7,12 @@
  */
 #include "front/nbd_int.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+
+#include "io/sys.h"
 
 enum {
 	SILENCE_MS = 8000,			/* unacknowledged data, or a window that stays shut */
@@ -22,42 +21,45 @@ enum {
 	KEEPALIVE_COUNT = 2,			/* 4 + 2 * 2: as long as SILENCE_MS */
 };
 
+static bool is_local(const struct hf_sys_addr *a)
+{
+	switch (a->any.sa_family) {
+	case AF_UNIX:
+		return true;
+	case AF_INET:
+		return ntohl(a->in.sin_addr.s_addr) >> 24 == 127;
+	case AF_INET6:
+		return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
+	}
+	return false;
+}
+
 int hf_nbd_sock_check_address(const char *addr, struct hf_errmsg *err)
 {
-	struct in_addr ip;
-	char host[64];
-	const char *colon;
-	size_t len;
+	struct hf_sys_addr a;
 
-	if (strncmp(addr, "unix:", 5) == 0)
-		return 0;
-	if (strncmp(addr, "tcp:", 4) != 0)
+	if (hf_sys_addr_parse(addr, &a) < 0)
 		return hf_fail(err, -EINVAL, "NBD address '%s': give unix:/path or tcp:127.0.0.1:port", addr);
-	colon = strrchr(addr + 4, ':');
-	len = colon ? (size_t)(colon - addr - 4) : 0;
-	if (len == 0 || len >= sizeof(host))
-		return hf_fail(err, -EINVAL, "NBD address '%s': give tcp:127.0.0.1:port", addr);
-	memcpy(host, addr + 4, len);
-	host[len] = '\0';
-	if (inet_pton(AF_INET, host, &ip) != 1 || ntohl(ip.s_addr) >> 24 != 127)
-		return hf_fail(err, -EINVAL, "NBD address '%s': '%s' is not loopback (127.0.0.0/8); NBD beyond this host needs "
-			       "TLS: listen on a unix socket or 127.0.0.1 and put a TLS tunnel in front", addr, host);
+	if (!is_local(&a))
+		return hf_fail(err, -EINVAL, "NBD address '%s' is not loopback; NBD beyond this host needs TLS: listen on a "
+			       "unix socket or on 127.0.0.1 and put a TLS tunnel in front", addr);
 	return 0;
 }
 
 void hf_nbd_sock_name(int fd, uint64_t serial, char who[NBD_WHO_BYTES])
 {
 	struct sockaddr_storage peer;
-	const struct sockaddr_in *in = (const void *)&peer;
 	socklen_t len = sizeof(peer);
 	struct ucred cred;
-	char host[INET_ADDRSTRLEN];
+	char host[INET6_ADDRSTRLEN], port[8];
 
 	snprintf(who, NBD_WHO_BYTES, "client %llu", (unsigned long long)serial);
 	if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
 		return;
-	if (peer.ss_family == AF_INET && inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host))) {
-		snprintf(who, NBD_WHO_BYTES, "client %llu (%s:%u)", (unsigned long long)serial, host, ntohs(in->sin_port));
+	if (peer.ss_family != AF_UNIX &&
+	    getnameinfo((struct sockaddr *)&peer, len, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
+		snprintf(who, NBD_WHO_BYTES, "client %llu (%s port %s)", (unsigned long long)serial, host, port);
 		return;
 	}
 	len = sizeof(cred);

@@ -48,7 +48,7 @@ io := reactor.c reactor_uring.c sys.c jobs.c buf.c
 store :=
 engine :=
 cluster := cluster_sqlite.c sqlite_db.c
-front := nbd_server.c
+front := nbd_proto.c nbd_sock.c nbd_conn.c nbd_handshake.c nbd_transmit.c nbd_reply.c nbd_server.c
 ctl :=
 layers := ctl front cluster engine store io format core codec base
 
@@ -204,7 +204,8 @@ install: all
 	$(if $(wildcard tools/holdfast.bash),install -m 644 tools/holdfast.bash $(DESTDIR)$(COMPLETIONDIR)/holdfast)
 
 uninstall:
-	rm -f $(foreach p,$(sbin_programs),$(DESTDIR)$(SBINDIR)/$(p)) $(foreach p,$(user_programs),$(DESTDIR)$(BINDIR)/$(p))
+	rm -f $(foreach p,$(sbin_programs),$(DESTDIR)$(SBINDIR)/$(p))
+	rm -f $(foreach p,$(user_programs),$(DESTDIR)$(BINDIR)/$(p))
 	rm -f $(foreach m,$(man_pages),$(call man_path,$(m)))
 	rm -f $(DESTDIR)$(COMPLETIONDIR)/holdfast
 

@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Wrong input gets a message that says what, which object and why, an exit code, and leaves nothing half made.
+. "$(dirname "$0")/../lib/cluster.sh"
+begin
+must 'four hosts start' cluster_up 4
+must 'a good volume is made' create_2_1 good
+
+# refused DESCRIPTION PATTERN COMMAND...: exits non-zero, not by a signal, and says PATTERN on stderr.
+refused() {
+	local what=$1 pattern=$2 code
+	shift 2
+	"$@" >"$T/out" 2>"$T/err"
+	code=$?
+	ok "$what" eval "[ $code -gt 0 ] && [ $code -lt 126 ] && grep -qiE -- '$pattern' '$T/err'" ||
+		sed 's/^/# said: /' "$T/err"
+}
+create() { hf volume create "$@"; }
+on='hostA,hostB,hostC,hostD'
+
+refused 'no command at all' 'usage' "$BIN/holdfast"
+refused 'an unknown command' 'frobnicate' hf frobnicate
+refused 'an unknown option' 'frobnicate' hf status --frobnicate
+refused 'a name with a slash' 'name' create a/b --tenant acme --size 64M --layout 2+1 --local full --hosts "$on"
+refused 'a name that is too long' 'name' \
+	create "$(printf 'x%.0s' {1..80})" --tenant acme --size 64M --layout 2+1 --local full --hosts "$on"
+refused 'a size of zero' 'size' create v --tenant acme --size 0 --layout 2+1 --local full --hosts "$on"
+refused 'a size that is no number' 'size' create v --tenant acme --size lots --layout 2+1 --local full --hosts "$on"
+refused 'a size that is not whole blocks' 'size|4096' \
+	create v --tenant acme --size 1000001 --layout 2+1 --local full --hosts "$on"
+refused 'a k that is not allowed' 'layout|3\+1' create v --tenant acme --size 64M --layout 3+1 --hosts "$on"
+refused 'an m that is not allowed' 'layout|2\+5' create v --tenant acme --size 64M --layout 2+5 --hosts "$on"
+refused 'fewer hosts than legs' 'host' create v --tenant acme --size 64M --layout 2+1 --local full --hosts hostA,hostB
+refused 'two legs on one host' 'host' \
+	create v --tenant acme --size 64M --layout 2+1 --local full --hosts hostA,hostB,hostB,hostC
+refused 'a host that does not exist' 'hostX' \
+	create v --tenant acme --size 64M --layout 2+1 --local full --hosts hostA,hostB,hostC,hostX
+refused 'no tenant' 'tenant' create v --size 64M --layout 2+1 --local full --hosts "$on"
+refused 'a volume that is there already' 'good' \
+	create good --tenant acme --size 64M --layout 2+1 --local full --hosts "$on"
+refused 'a volume that is not there' 'nosuch' hf volume show nosuch
+refused 'promote of an unknown volume' 'nosuch' hf promote nosuch --to hostB
+refused 'promote to an unknown host' 'hostX' hf promote good --to hostX
+refused 'a cluster directory that is none' 'none|no such|not' "$BIN/holdfast" --dir "$T/none" status
+refused 'dev up over a running cluster' 'cluster' dev up --hosts 4
+refused 'dev up with no host' 'host' "$BIN/holdfast" dev up "$T/other" --hosts 0
+
+names() { hf volume list --json | jq -r '.. | .name? // empty' | sort -u; }
+ok 'only the good volume exists' eval '[ "$(names)" = good ]'
+ok 'which is still served' serves good
+garbage() {
+	perl -MIO::Socket::UNIX -e '
+		my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "$ARGV[0]: $!";
+		srand(800);
+		print $s join("", map { chr(int(rand(256))) } 1 .. 65536);
+		$s->shutdown(1);
+		1 while sysread($s, my $buf, 4096);
+	' "$1"
+}
+for _ in 1 2 3; do
+	garbage "$(nbd_sock good)" 2>/dev/null
+done
+ok 'garbage on the NBD socket harms nobody' serves good
+finish

@@ -2,8 +2,8 @@
 /*
  * front - the contract between a front (NBD, ublk) and the volumes behind it.
  *
- * A front parses, limits, makes the one private copy of a write's payload (H19) and splits requests into pieces of at most
- * HF_WRITE_BLOCKS_MAX blocks. The volume orders, codes, replicates and answers. Sessions: R14.
+ * A front parses, limits, makes the one private copy of a write's payload (H19) and splits requests into pieces of at
+ * most HF_WRITE_BLOCKS_MAX blocks. The volume orders, codes, replicates and answers. Sessions: R14.
  */
 #ifndef HF_FRONT_FRONT_H
 #define HF_FRONT_FRONT_H
@@ -26,7 +26,7 @@ struct hf_request {
 	enum hf_request_kind kind;
 	uint64_t lba;			/* first block */
 	uint32_t nblocks;		/* READ, WRITE: 1..HF_WRITE_BLOCKS_MAX; ZERO: 1..HF_ZERO_BLOCKS_MAX */
-	struct hf_buf *buf;		/* READ, WRITE: nblocks * 4096 bytes from buf->data; the volume takes its own reference */
+	struct hf_buf *buf;		/* READ, WRITE: nblocks * 4096 bytes from buf->data; the volume takes a reference */
 	void (*done)(struct hf_request *q, int result); /* 0, or -EIO, -EINVAL, -ENOSPC, -ESHUTDOWN (session fenced) */
 	struct hf_session *session;	/* set by the volume */
 	struct hf_list link;		/* the volume's while it is under way */
@@ -53,17 +53,24 @@ struct hf_session {
 struct hf_front_backend {
 	/* Next export after `*cursor` (0 to begin); false: no more. */
 	bool (*list)(void *ctx, size_t *cursor, struct hf_export_info *out);
-	/* What is behind an export name ("VOLUME" or "VOLUME@ro"); 0, -ENOENT, or -EAGAIN: known but not served here now. */
+	/*
+	 * What is behind an export name ("VOLUME" or "VOLUME@ro"); 0, -ENOENT, or -EAGAIN: known but not served here
+	 * now.
+	 */
 	int (*info)(void *ctx, const char *name, struct hf_export_info *out, struct hf_errmsg *err);
 	/*
-	 * Open a session. A second writing session waits while the volume asks the first one's front whether its client is
-	 * alive: `opened` gets 0; -EBUSY with why, when the first lives; -ENOENT. Called later, never from inside.
+	 * Open a session. A second writing session waits while the volume asks the first one's front whether its
+	 * client is alive: `opened` gets 0; -EBUSY with why, when the first lives; -ENOENT. Called later, never from
+	 * inside.
 	 */
 	void (*open)(void *ctx, const char *name, struct hf_session *s,
 		     void (*opened)(struct hf_session *s, int result, const char *why));
 	/* Every request has completed. The session is the front's again. */
 	void (*close)(void *ctx, struct hf_session *s);
-	/* Begin a request; q->done comes later, never from inside. Requests below a volume's tolerance wait (never EIO). */
+	/*
+	 * Begin a request; q->done comes later, never from inside. Requests below a volume's tolerance wait (never
+	 * EIO).
+	 */
 	void (*submit)(void *ctx, struct hf_session *s, struct hf_request *q);
 	/* Length in blocks, at most `max`, of the run from lba that is all allocated or all zeros. */
 	uint64_t (*extent)(void *ctx, struct hf_session *s, uint64_t lba, uint64_t max, bool *allocated);

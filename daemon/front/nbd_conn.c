@@ -2,10 +2,11 @@
 /*
  * nbd_conn - one connection's life: bytes in, bytes out, and its end.
  *
- * Owns: the socket, one receive and one send at a time, the connection's memory, the session. Does not own: what the bytes mean.
+ * Owns: the socket, one receive and one send at a time, the connection's memory, the session. Does not own: what the
+ * bytes mean.
  *
- * Live -> (draining) -> dead -> freed. It is freed when no receive, send, piece or session opening is under way; until then
- * its memory belongs to them.
+ * Live -> (draining) -> dead -> freed. It is freed when no receive, send, piece or session opening is under way;
+ * until then its memory belongs to them.
  */
 #include "front/nbd_int.h"
 
@@ -193,7 +194,10 @@ static void rx_grow(struct nbd_conn *c)
 	c->rx_next = NULL;
 }
 
-/* Room behind tail, made by moving what is unused to the front: a header's fragment, or a backlog while we are stalled. */
+/*
+ * Room behind tail, made by moving what is unused to the front: a header's fragment, or a backlog while we are
+ * stalled.
+ */
 static size_t rx_room(struct nbd_rx *rx)
 {
 	size_t used = nbd_rx_used(rx);
@@ -208,7 +212,10 @@ static size_t rx_room(struct nbd_rx *rx)
 	return rx->size - rx->tail;
 }
 
-/* A receive is posted even while requests are stalled, as long as there is room: that is how a vanished client is noticed. */
+/*
+ * A receive is posted even while requests are stalled, as long as there is room: that is how a vanished client is
+ * noticed.
+ */
 static void rx_start(struct nbd_conn *c)
 {
 	size_t room;
@@ -296,7 +303,10 @@ static void conn_free(struct nbd_conn *c)
 	free(c);
 }
 
-/* An end is under way; true: the connection is gone. A drain that only waits for the client to take its answers is timed. */
+/*
+ * An end is under way; true: the connection is gone. A drain that only waits for the client to take its answers is
+ * timed.
+ */
 static bool work_on_end(struct nbd_conn *c)
 {
 	if (c->end == NBD_DRAINING && c->under_way == 0) {

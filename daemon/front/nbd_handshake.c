@@ -2,9 +2,11 @@
 /*
  * nbd_handshake - fixed newstyle option haggling, up to an open session.
  *
- * Owns: the reading of options, which are hostile bytes, and their answers. Does not own: the socket, the session's use.
+ * Owns: the reading of options, which are hostile bytes, and their answers. Does not own: the socket, the session's
+ * use.
  *
- * One option at a time, the next only when the answer to the last has left: that bounds what a client can make us hold.
+ * One option at a time, the next only when the answer to the last has left: that bounds what a client can make us
+ * hold.
  */
 #include "front/nbd_int.h"
 
@@ -110,7 +112,8 @@ static void refuse(struct nbd_conn *c, uint32_t option, enum nbd_option_reply ty
 	va_end(ap);
 	len = (uint32_t)strlen(text);
 	memcpy(put_reply(c, option, type, len), text, len);
-	hf_debug("nbd: %s: option %s answered %s: %s", c->who, hf_nbd_option_name(option), hf_nbd_reply_name(type), text);
+	hf_debug("nbd: %s: option %s answered %s: %s", c->who, hf_nbd_option_name(option), hf_nbd_reply_name(type),
+		 text);
 }
 
 /* ---------------------------------------------------------------- exports */
@@ -194,7 +197,8 @@ static void put_infos(struct nbd_conn *c, const char *name, const struct hf_expo
 		hf_put_be16(export_flags(c, info->read_only)),
 	};
 	struct nbd_info_block_size b = {
-		hf_put_be16(NBD_INFO_BLOCK_SIZE), hf_put_be32(HF_BLOCK), hf_put_be32(HF_BLOCK), hf_put_be32(NBD_PAYLOAD_MAX),
+		hf_put_be16(NBD_INFO_BLOCK_SIZE), hf_put_be32(HF_BLOCK), hf_put_be32(HF_BLOCK),
+		hf_put_be32(NBD_PAYLOAD_MAX),
 	};
 
 	memcpy(put_reply(c, c->option, NBD_REP_INFO, sizeof(e)), &e, sizeof(e));
@@ -254,7 +258,8 @@ static void open_failed(struct nbd_conn *c, int result, const char *why)
 static void put_export_reply(struct nbd_conn *c, const struct hf_export_info *info)
 {
 	struct nbd_export_reply e = {
-		.size = hf_put_be64(info->size_blocks * HF_BLOCK), .flags = hf_put_be16(export_flags(c, info->read_only)),
+		.size = hf_put_be64(info->size_blocks * HF_BLOCK),
+		.flags = hf_put_be16(export_flags(c, info->read_only)),
 	};
 	uint32_t len = c->no_zeroes ? offsetof(struct nbd_export_reply, zeroes) : sizeof(e);
 
@@ -278,7 +283,8 @@ static void open_end(struct nbd_conn *c)
 	if (ret == 0)
 		ret = hf_nbd_conn_grow(c);
 	if (ret < 0) {
-		hf_warn("nbd: %s: export %s cannot be served: %s", c->who, c->name, err.text[0] ? err.text : hf_strerror(ret));
+		hf_warn("nbd: %s: export %s cannot be served: %s", c->who, c->name,
+			err.text[0] ? err.text : hf_strerror(ret));
 		hf_nbd_conn_end(c, NBD_DEAD);
 		return;
 	}
@@ -533,7 +539,8 @@ static bool take_flags(struct nbd_conn *c)
 void hf_nbd_handshake_start(struct nbd_conn *c)
 {
 	struct nbd_greeting g = {
-		hf_put_be64(NBD_MAGIC), hf_put_be64(NBD_OPTION_MAGIC), hf_put_be16(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES),
+		hf_put_be64(NBD_MAGIC), hf_put_be64(NBD_OPTION_MAGIC),
+		hf_put_be16(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES),
 	};
 
 	memcpy(put(c, sizeof(g)), &g, sizeof(g));

@@ -9,13 +9,14 @@
  *   nbd_transmit.c   requests in: parse, check, cut into pieces, hand to the volume
  *   nbd_reply.c      requests out: gather answers, one send per turn
  *
- * A request of up to 32 MiB (zeroes: any length) is cut into pieces that the volume accepts. Pieces leave in order and are
- * answered in any order. Requests are issued one after the other: while one waits for a piece, a buffer or its payload, the
- * next is not looked at and nothing more is received. That is the whole back-pressure; it cannot deadlock, because every piece
- * that was issued completes by itself and nothing is held while waiting (a read that must be answered whole takes all its
- * buffers at once or none).
+ * A request of up to 32 MiB (zeroes: any length) is cut into pieces that the volume accepts. Pieces leave in order
+ * and are answered in any order. Requests are issued one after the other: while one waits for a piece, a buffer or
+ * its payload, the next is not looked at and nothing more is received. That is the whole back-pressure; it cannot
+ * deadlock, because every piece that was issued completes by itself and nothing is held while waiting (a read that
+ * must be answered whole takes all its buffers at once or none).
  *
- * Every callback only notes what happened and defers the connection's task; hf_nbd_conn_work() does the rest, once per turn.
+ * Every callback only notes what happened and defers the connection's task; hf_nbd_conn_work() does the rest, once
+ * per turn.
  */
 #ifndef HF_FRONT_NBD_INT_H
 #define HF_FRONT_NBD_INT_H
@@ -35,7 +36,7 @@ enum {
 	NBD_HELD_MAX = 16 << 20,		/* bytes of payload that one connection may hold */
 	NBD_RX_HANDSHAKE = 16 << 10,		/* bytes received at once: haggling */
 	NBD_RX_BYTES = 512 << 10,		/* ... and transmission */
-	NBD_DIRECT_MIN = 32 << 10,		/* a payload's rest of this size is received in its place, without a copy */
+	NBD_DIRECT_MIN = 32 << 10,		/* a payload's rest of this size is received in place, not copied */
 	NBD_OPTION_MAX = 8 << 10,		/* bytes of one option's data: two strings of 4 KiB and a few numbers */
 	NBD_TX_IOV = 512,
 	NBD_TX_HEADS = 16 << 10,		/* bytes of reply headers in one send */
@@ -56,10 +57,13 @@ enum nbd_answer {
 	NBD_ANSWER_EXTENTS,			/* BLOCK_STATUS */
 	NBD_ANSWER_CHUNKS,			/* READ: a chunk per piece, in any order */
 	NBD_ANSWER_WHOLE,			/* READ: one reply when all pieces are there */
-	NBD_ANSWER_STREAM,			/* READ: one reply, sent piece by piece in order, alone on the connection */
+	NBD_ANSWER_STREAM,			/* READ: one reply, piece by piece, alone on the connection */
 };
 
-/* A request is free, or being issued (conn->issuing), or waits for its pieces, or is in conn->out with something to send. */
+/*
+ * A request is free, or being issued (conn->issuing), or waits for its pieces, or is in conn->out with something to
+ * send.
+ */
 struct nbd_req {
 	struct hf_list link;			/* conn->free_reqs or conn->out */
 	uint64_t cookie, offset, length;	/* bytes */
@@ -202,7 +206,10 @@ bool hf_nbd_sock_is_closed(int fd);
 struct nbd_conn *hf_nbd_conn_new(struct hf_nbd_server *n, int fd);
 /* Something happened: look at it at the end of this turn. */
 void hf_nbd_conn_wake(struct nbd_conn *c);
-/* The only way to an end: `how` may only get worse. Later: everything under way completes, the session and socket close. */
+/*
+ * The only way to an end: `how` may only get worse. Later: everything under way completes, the session and socket
+ * close.
+ */
 void hf_nbd_conn_end(struct nbd_conn *c, enum nbd_end how);
 /* ... because the client broke the protocol: one line in the log, then DEAD. */
 void hf_nbd_conn_fail(struct nbd_conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

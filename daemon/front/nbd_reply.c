@@ -2,8 +2,8 @@
 /*
  * nbd_reply - answers: from requests that have something to say to the bytes of one send.
  *
- * Owns: the order of answers and their layout in the three dialects (simple, structured, extended). While a send is under
- * way, requests wait in conn->out; that is the second batch.
+ * Owns: the order of answers and their layout in the three dialects (simple, structured, extended). While a send is
+ * under way, requests wait in conn->out; that is the second batch.
  */
 #include "front/nbd_int.h"
 
@@ -39,8 +39,8 @@ static void put_simple(struct nbd_conn *c, const struct nbd_req *req)
 }
 
 /* A chunk's header; `length` bytes are to follow, of which `now` are in headers: returns where those go. */
-static uint8_t *put_chunk(struct nbd_conn *c, const struct nbd_req *req, enum nbd_chunk type, bool is_last, uint32_t length,
-			  uint32_t now)
+static uint8_t *put_chunk(struct nbd_conn *c, const struct nbd_req *req, enum nbd_chunk type, bool is_last,
+			  uint32_t length, uint32_t now)
 {
 	uint32_t head = c->extended ? sizeof(struct nbd_chunk_head_ext) : sizeof(struct nbd_chunk_head);
 	uint8_t *at = hf_nbd_tx_head(c, head + now);
@@ -66,7 +66,8 @@ static uint8_t *put_chunk(struct nbd_conn *c, const struct nbd_req *req, enum nb
 }
 
 /* ERROR, or ERROR_OFFSET when `offset` is given. */
-static void put_error(struct nbd_conn *c, const struct nbd_req *req, uint32_t error, const uint64_t *offset, bool is_last)
+static void put_error(struct nbd_conn *c, const struct nbd_req *req, uint32_t error, const uint64_t *offset,
+		      bool is_last)
 {
 	const char *why = req->why ? req->why : hf_nbd_error_name(error);
 	uint32_t why_len = (uint32_t)strnlen(why, WHY_MAX);
@@ -177,8 +178,8 @@ static bool answer_extents(struct nbd_conn *c, struct nbd_req *req)
 	}
 	words[0] = hf_put_be32(1);		/* the id that SET_META_CONTEXT gave to base:allocation */
 	words[1] = hf_put_be32(count);		/* extended only */
-	at = put_chunk(c, req, c->extended ? NBD_CHUNK_BLOCK_STATUS_EXT : NBD_CHUNK_BLOCK_STATUS, true, head + count * each,
-		       head + count * each);
+	at = put_chunk(c, req, c->extended ? NBD_CHUNK_BLOCK_STATUS_EXT : NBD_CHUNK_BLOCK_STATUS, true,
+		       head + count * each, head + count * each);
 	memcpy(at, words, head);
 	memcpy(at + head, extents, count * each);
 	return true;

@@ -48,8 +48,9 @@ static int server_open(struct hf_nbd_server *n, const struct hf_nbd_params *para
 	return 0;
 }
 
-int hf_nbd_server_new(struct hf_reactor *r, struct hf_buf_pool *pool, const struct hf_front_backend *backend, void *backend_ctx,
-		      const struct hf_nbd_params *params, struct hf_nbd_server **out, struct hf_errmsg *err)
+int hf_nbd_server_new(struct hf_reactor *r, struct hf_buf_pool *pool, const struct hf_front_backend *backend,
+		      void *backend_ctx, const struct hf_nbd_params *params, struct hf_nbd_server **out,
+		      struct hf_errmsg *err)
 {
 	struct hf_nbd_server *n = calloc(1, sizeof(*n));
 	int ret;

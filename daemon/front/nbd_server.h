@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* nbd_server - serve volumes over the NBD protocol (doc/proto.md of the NBD project) on a unix or loopback TCP socket. */
+/*
+ * nbd_server - serve volumes over the NBD protocol (doc/proto.md of the NBD project) on a unix or loopback TCP
+ * socket.
+ */
 #ifndef HF_FRONT_NBD_SERVER_H
 #define HF_FRONT_NBD_SERVER_H
 
@@ -8,21 +11,28 @@
 struct hf_nbd_server;
 
 struct hf_nbd_params {
-	const char *addr;		/* "unix:/path" or "tcp:127.0.0.1:port" (anything else than loopback: refused) */
-	const char *only;		/* NULL, or the one export that this socket serves; the empty name means it too */
+	const char *addr;		/* "unix:/path" or "tcp:127.0.0.1:port"; not loopback: refused */
+	const char *only;		/* NULL, or the one export served here; the empty name means it too */
 	uint32_t connections_max;	/* 0: 64 */
 };
 
 /*
- * Listen and serve until stopped. Payloads come from `pool`; when it is empty the server stops reading from its clients.
- * 0 or -errno with `err`.
+ * Listen and serve until stopped. Payloads come from `pool`; when it is empty the server stops reading from its
+ * clients. 0 or -errno with `err`.
  */
-int hf_nbd_server_new(struct hf_reactor *r, struct hf_buf_pool *pool, const struct hf_front_backend *backend, void *backend_ctx,
-		      const struct hf_nbd_params *params, struct hf_nbd_server **out, struct hf_errmsg *err);
-/* Close the listening socket and every connection; `stopped` when the last request has completed; the object is then gone. */
+int hf_nbd_server_new(struct hf_reactor *r, struct hf_buf_pool *pool, const struct hf_front_backend *backend,
+		      void *backend_ctx, const struct hf_nbd_params *params, struct hf_nbd_server **out,
+		      struct hf_errmsg *err);
+/*
+ * Close the listening socket and every connection; `stopped` when the last request has completed; the object is then
+ * gone.
+ */
 void hf_nbd_server_stop(struct hf_nbd_server *n, void (*stopped)(void *ctx), void *ctx);
 
-/* Is the client behind this session alive? Silent peers are detected by TCP_USER_TIMEOUT; a unix socket by its end of stream. */
+/*
+ * Is the client behind this session alive? Silent peers are detected by TCP_USER_TIMEOUT; a unix socket by its end of
+ * stream.
+ */
 bool hf_nbd_session_is_alive(const struct hf_session *s);
 
 /* Counters of one server, for metrics. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * nbd_sock - what the NBD server must know about the socket behind a handle: may it listen here, who is the peer, is it gone.
+ * nbd_sock - what the NBD server must know about the socket behind a handle: may it listen here, who is the peer, is
+ * it gone.
  *
- * The only file of the server that knows that a handle of the uring backend is a file descriptor. Handles of the simulated
- * backend are not: every call here may fail, and then nothing happens.
+ * The only file of the server that knows that a handle of the uring backend is a file descriptor. Handles of the
+ * simulated backend are not: every call here may fail, and then nothing happens.
  */
 #include "front/nbd_int.h"
 
@@ -41,8 +42,8 @@ int hf_nbd_sock_check_address(const char *addr, struct hf_errmsg *err)
 	if (hf_sys_addr_parse(addr, &a) < 0)
 		return hf_fail(err, -EINVAL, "NBD address '%s': give unix:/path or tcp:127.0.0.1:port", addr);
 	if (!is_local(&a))
-		return hf_fail(err, -EINVAL, "NBD address '%s' is not loopback; NBD beyond this host needs TLS: listen on a "
-			       "unix socket or on 127.0.0.1 and put a TLS tunnel in front", addr);
+		return hf_fail(err, -EINVAL, "NBD address '%s' is not loopback; NBD beyond this host needs TLS: listen "
+			       "on a unix socket or on 127.0.0.1 and put a TLS tunnel in front", addr);
 	return 0;
 }
 

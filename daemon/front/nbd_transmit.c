@@ -2,7 +2,8 @@
 /*
  * nbd_transmit - requests: parse, check, cut into pieces, hand to the volume.
  *
- * Owns: the limits on what a client may ask. Does not own: answers (nbd_reply.c), sockets (nbd_conn.c), the data's fate.
+ * Owns: the limits on what a client may ask. Does not own: answers (nbd_reply.c), sockets (nbd_conn.c), the data's
+ * fate.
  */
 #include "front/nbd_int.h"
 
@@ -56,10 +57,11 @@ static void pool_ready(struct hf_buf_waiter *w)
 }
 
 /*
- * A piece of the request being issued, with a buffer for its payload when `with_buf`. NULL: not now; what we lack will wake
- * us: a piece or the connection's share by an end of our own work, a buffer by the pool.
+ * A piece of the request being issued, with a buffer for its payload when `with_buf`. NULL: not now; what we lack
+ * will wake us: a piece or the connection's share by an end of our own work, a buffer by the pool.
  */
-static struct nbd_piece *piece_new(struct nbd_conn *c, struct nbd_req *req, uint64_t done, uint32_t bytes, bool with_buf)
+static struct nbd_piece *piece_new(struct nbd_conn *c, struct nbd_req *req, uint64_t done, uint32_t bytes,
+				   bool with_buf)
 {
 	struct hf_buf *buf = NULL;
 	struct nbd_piece *p;
@@ -112,12 +114,18 @@ uint32_t hf_nbd_error_of(int result)
 
 static void submit(struct nbd_conn *c, struct nbd_piece *p, enum hf_request_kind kind);
 
-/* Every piece is back. FUA: the volume may promise durability only for what is flushed, so a flush follows the write (R12). */
+static bool is_writing(const struct nbd_req *req)
+{
+	return req->command == NBD_CMD_WRITE || req->command == NBD_CMD_TRIM || req->command == NBD_CMD_WRITE_ZEROES;
+}
+
+/*
+ * Every piece is back. FUA: the volume may promise durability only for what is flushed, so a flush follows the write
+ * (R12).
+ */
 static void req_complete(struct nbd_conn *c, struct nbd_req *req)
 {
-	bool wants_flush = (req->flags & NBD_CMD_FLAG_FUA) && req->error == 0 && !req->is_flushed &&
-			   (req->command == NBD_CMD_WRITE || req->command == NBD_CMD_WRITE_ZEROES ||
-			    req->command == NBD_CMD_TRIM);
+	bool wants_flush = (req->flags & NBD_CMD_FLAG_FUA) && is_writing(req) && req->error == 0 && !req->is_flushed;
 
 	if (wants_flush && c->end != NBD_DEAD) {
 		struct nbd_piece *p = piece_new(c, req, 0, 0, false);
@@ -187,7 +195,9 @@ static void submit(struct nbd_conn *c, struct nbd_piece *p, enum hf_request_kind
 	n->backend->submit(n->backend_ctx, &c->session, &p->q);
 }
 
-/* ---------------------------------------------------------------- issue; true: all of the request is with the volume */
+/*
+ * ---------------------------------------------------------------- issue; true: all of the request is with the volume
+ */
 
 static uint32_t min_bytes(uint64_t a, uint64_t b)
 {
@@ -253,7 +263,10 @@ static bool issue_read(struct nbd_conn *c, struct nbd_req *req)
 	return true;
 }
 
-/* Its pieces go out one behind the other with nothing between: it waits until it is alone, and others until it is answered. */
+/*
+ * Its pieces go out one behind the other with nothing between: it waits until it is alone, and others until it is
+ * answered.
+ */
 static bool issue_stream(struct nbd_conn *c, struct nbd_req *req)
 {
 	if (c->active > 1)
@@ -263,8 +276,8 @@ static bool issue_stream(struct nbd_conn *c, struct nbd_req *req)
 }
 
 /*
- * A read that is answered as a whole holds all its buffers until the last is filled: all of them are taken at once. When the
- * pool has only some, it becomes a stream, which can hold one at a time.
+ * A read that is answered as a whole holds all its buffers until the last is filled: all of them are taken at once.
+ * When the pool has only some, it becomes a stream, which can hold one at a time.
  */
 static bool issue_whole(struct nbd_conn *c, struct nbd_req *req)
 {
@@ -387,11 +400,10 @@ static void check_range(const struct nbd_conn *c, struct nbd_req *req)
 
 static void check(const struct nbd_conn *c, struct nbd_req *req)
 {
-	bool writes = req->command == NBD_CMD_WRITE || req->command == NBD_CMD_TRIM || req->command == NBD_CMD_WRITE_ZEROES;
 
 	if (req->flags & ~(flags_of(c, req->command) | NBD_CMD_FLAG_FUA))
 		refuse(req, NBD_EINVAL, "a flag that this command does not have");
-	if (writes && c->session.read_only)
+	if (is_writing(req) && c->session.read_only)
 		refuse(req, NBD_EPERM, "this session is read-only");
 	switch (req->command) {
 	case NBD_CMD_FLUSH:
@@ -472,8 +484,8 @@ static bool admit(struct nbd_conn *c, const struct nbd_req *head)
 		return false;
 	}
 	if (has_payload && head->length > NBD_PAYLOAD_MAX) {
-		hf_nbd_conn_fail(c, "%s with a payload of %llu bytes: the maximum is %d", hf_nbd_command_name(head->command),
-				 (unsigned long long)head->length, NBD_PAYLOAD_MAX);
+		hf_nbd_conn_fail(c, "%s with a payload of %llu bytes: the maximum is %d",
+				 hf_nbd_command_name(head->command), (unsigned long long)head->length, NBD_PAYLOAD_MAX);
 		return false;
 	}
 	if (has_payload && head->command != NBD_CMD_WRITE) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * nbd_ram - a stand-alone NBD server on memory: the real server and reactor without an engine, for tests with real clients.
+ * nbd_ram - an NBD server on memory: the real server and reactor without an engine, for tests with real clients.
  *
  *   nbd_ram --listen ADDR [--size BYTES] [--name NAME] [--only] [--pool BYTES] [--clients N] [--extra N]
  *
- * Prints "ready" when it listens, serves until SIGTERM or SIGINT, then prints its counters. A second writing session takes
- * over from a first one that is dead. Needs: libhf_front libhf_io libhf_base, tests/lib/ram_export.c.
+ * Prints "ready" when it listens, serves until SIGTERM or SIGINT, then prints its counters. A second writing session
+ * takes over from a first one that is dead. Needs: libhf_front libhf_io libhf_base, tests/lib/ram_export.c.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -58,7 +58,7 @@ static void signal_done(struct hf_job *j)
 	struct hf_nbd_stats s;
 
 	hf_nbd_server_stats(m->server, &s);
-	printf("connections %" PRIu64 " requests %" PRIu64 " read %" PRIu64 " written %" PRIu64 " protocol_errors %" PRIu64 "\n",
+	printf("connections %" PRIu64 " requests %" PRIu64 " read %" PRIu64 " written %" PRIu64 " errors %" PRIu64 "\n",
 	       s.connections, s.requests, s.bytes_read, s.bytes_written, s.protocol_errors);
 	hf_nbd_server_stop(m->server, stopped, m);
 }

@@ -33,7 +33,7 @@ struct ram_export {
 	int info_result;			/* info answers this when not 0 */
 	bool hold_open;				/* answer no open */
 	uint32_t extra_exports;			/* LIST shows "extra-N" as well */
-	bool (*is_alive)(const struct hf_session *s); /* asked before a takeover; NULL: the first session always lives */
+	bool (*is_alive)(const struct hf_session *s); /* asked before a takeover; NULL: always */
 	/* counts */
 	uint64_t reads, writes, zeroes, flushes, opens, closes;
 	uint64_t under_way, under_way_max;

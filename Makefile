@@ -49,7 +49,7 @@ store :=
 engine :=
 cluster := cluster_sqlite.c sqlite_db.c
 front := nbd_proto.c nbd_sock.c nbd_conn.c nbd_handshake.c nbd_transmit.c nbd_reply.c nbd_server.c
-ctl :=
+ctl := ctl.c ctl_handlers.c event_chain.c events.c view.c
 layers := ctl front cluster engine store io format core codec base
 
 # Programs: $(O)/bin/NAME from the paths in src_NAME and the archives. A program with an empty list is not built.
@@ -65,7 +65,7 @@ bench_programs := holdfast-bench-engine
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
 testlib := cluster_driver_sqlite.c
 sim :=
-unit := test_base_parse test_codec_csum test_codec_ec test_format_record
+unit := test_base_parse test_codec_csum test_codec_ec test_ctl_events test_format_record
 contract := test_cluster
 story :=
 golden :=

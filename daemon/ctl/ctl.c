@@ -52,6 +52,7 @@ struct hf_ctl {
 	bool stopping;
 	void (*stopped)(void *ctx);
 	void *stopped_ctx;
+	struct hf_task end;
 };
 
 struct hf_ctl_call {
@@ -95,18 +96,24 @@ enum hf_ctl_code hf_ctl_code_of(int err)
 
 /* life of a client */
 
-static void ctl_release(struct hf_ctl *ctl)
+static void end_run(struct hf_task *t)
 {
+	struct hf_ctl *ctl = hf_container_of(t, struct hf_ctl, end);
 	void (*stopped)(void *ctx) = ctl->stopped;
 	void *ctx = ctl->stopped_ctx;
 
-	if (!hf_io_is_idle(&ctl->accept) || ctl->client_count > 0)
-		return;
 	hf_close(ctl->reactor, ctl->fd);
 	(void)unlink(ctl->path);	/* a stale socket is replaced at the next start anyway */
 	free(ctl->path);
 	free(ctl);
 	stopped(ctx);
+}
+
+/* The last thing that was under way ends the server. */
+static void ctl_release(struct hf_ctl *ctl)
+{
+	if (ctl->stopping && hf_io_is_idle(&ctl->accept) && ctl->client_count == 0)
+		hf_task_defer(ctl->reactor, &ctl->end);
 }
 
 static void client_release(struct client *c)
@@ -122,8 +129,7 @@ static void client_release(struct client *c)
 	free(c->unsent);
 	free(c);
 	ctl->client_count--;
-	if (ctl->stopping)
-		ctl_release(ctl);
+	ctl_release(ctl);
 }
 
 /* The client is gone afterwards, at once or when its ios have ended. Its calls live on without it. */
@@ -480,6 +486,7 @@ int hf_ctl_start(struct hf_reactor *r, const struct hf_ctl_config *config, struc
 	hf_assert(ctl->path);
 	hf_list_init(&ctl->clients);
 	hf_timer_init(&ctl->retry, retry_fire);
+	hf_task_init(&ctl->end, end_run);
 	hf_io_init(&ctl->accept, HF_IO_ACCEPT, ctl->fd, accept_done);
 	hf_io_submit(r, &ctl->accept);
 	*out = ctl;
@@ -491,15 +498,14 @@ void hf_ctl_stop(struct hf_ctl *ctl, void (*stopped)(void *ctx), void *ctx)
 	hf_assert(!ctl->stopping);
 	ctl->stopped = stopped;
 	ctl->stopped_ctx = ctx;
+	ctl->stopping = true;
 	hf_timer_clear(&ctl->retry);
 	hf_io_cancel(ctl->reactor, &ctl->accept);
-	/* One that is freed at once must not take the server with it: `stopping` is set behind the loop. */
 	hf_list_each(&ctl->clients, n) {
 		struct client *c = hf_container_of(n, struct client, link);
 
 		if (!c->closing)
 			client_close(c);
 	}
-	ctl->stopping = true;
 	ctl_release(ctl);
 }

@@ -7,13 +7,14 @@
  * a block is filled from (number, block), so a read names the write that it saw. Blocks with an operation in flight are
  * not touched by another one, so there is one right answer.
  *
- *	nbd_verify load URI STATE [--seconds N] [--blocks N] [--depth N] [--reads PERCENT] [--seed N]
- *			[--give-up SECONDS]
+ *	nbd_verify load URI STATE [--seconds N] [--first BLOCK] [--blocks N] [--depth N] [--reads PERCENT]
+ *			[--seed N] [--give-up SECONDS]
  *	nbd_verify check URI STATE
  *
- * load runs for N seconds, or until SIGTERM when N is 0, then reads every block back and keeps what it knows in STATE;
- * check reads every block again and compares it with STATE. Both end with one line of key=value figures and exit 0 only
- * if nothing was lost, wrong or refused. "started" is printed after the first acknowledgement.
+ * load expects zeros in all of its blocks, runs for N seconds, or until SIGTERM when N is 0, then reads every
+ * block back and keeps what it knows in STATE; check reads every block again and compares it with STATE. Both end with
+ * one line of key=value figures and exit 0 only if nothing was lost, wrong or refused. "started" is printed after the
+ * first acknowledgement.
  */
 #include <errno.h>
 #include <signal.h>
@@ -56,7 +57,7 @@ struct run {
 	const char *uri;
 	struct nbd_handle *nbd;
 	struct block *block;
-	uint64_t blocks;
+	uint64_t first, blocks;		/* the range in use; every lba below is relative to first */
 	unsigned depth, reads_percent;
 	double give_up;
 	uint64_t rng, value;
@@ -220,7 +221,7 @@ static int op_done(void *user, int *error)
 static void issue(struct run *r, struct op *o, enum kind kind, uint64_t lba, uint32_t count)
 {
 	nbd_completion_callback done = { .callback = op_done, .user_data = o };
-	uint64_t off = lba * BLOCK;
+	uint64_t off = (r->first + lba) * BLOCK;
 	size_t len = (size_t)count * BLOCK;
 	int64_t rc;
 
@@ -363,7 +364,8 @@ static bool read_all(struct run *r)
 static void keep_state(const struct run *r, const char *path)
 {
 	FILE *f = fopen(path, "w");
-	bool ok = f && fwrite(&r->blocks, sizeof(r->blocks), 1, f) == 1 &&
+	bool ok = f && fwrite(&r->first, sizeof(r->first), 1, f) == 1 &&
+		  fwrite(&r->blocks, sizeof(r->blocks), 1, f) == 1 &&
 		  fwrite(r->block, sizeof(*r->block), r->blocks, f) == r->blocks;
 
 	if (!f || fclose(f) != 0 || !ok) {
@@ -376,7 +378,8 @@ static void load_state(struct run *r, const char *path)
 {
 	FILE *f = fopen(path, "r");
 
-	if (!f || fread(&r->blocks, sizeof(r->blocks), 1, f) != 1 || r->blocks == 0 || r->blocks > 1u << 26) {
+	if (!f || fread(&r->first, sizeof(r->first), 1, f) != 1 || fread(&r->blocks, sizeof(r->blocks), 1, f) != 1 ||
+	    r->blocks == 0 || r->blocks > 1u << 26) {
 		fprintf(stderr, "%s: no state of this program\n", path);
 		exit(2);
 	}
@@ -392,11 +395,11 @@ static void new_state(struct run *r, uint64_t blocks)
 {
 	int64_t size = nbd_get_size(r->nbd);
 
-	if (size < (int64_t)BLOCK * RUN_MAX) {
+	if (size < (int64_t)((r->first + RUN_MAX) * BLOCK)) {
 		fprintf(stderr, "the export is too small\n");
 		exit(2);
 	}
-	r->blocks = (uint64_t)size / BLOCK;
+	r->blocks = (uint64_t)size / BLOCK - r->first;
 	if (blocks > 0 && blocks < r->blocks)
 		r->blocks = blocks < RUN_MAX ? RUN_MAX : blocks;
 	r->block = calloc(r->blocks, sizeof(*r->block));
@@ -410,8 +413,8 @@ static void new_state(struct run *r, uint64_t blocks)
 
 static _Noreturn void usage(void)
 {
-	fprintf(stderr, "usage: nbd_verify load|check URI STATE [--seconds N] [--blocks N] [--depth N]\n"
-			"                  [--reads PERCENT] [--seed N] [--give-up SECONDS]\n");
+	fprintf(stderr, "usage: nbd_verify load|check URI STATE [--seconds N] [--first BLOCK] [--blocks N]\n"
+			"                  [--depth N] [--reads PERCENT] [--seed N] [--give-up SECONDS]\n");
 	exit(2);
 }
 
@@ -442,6 +445,8 @@ int main(int argc, char **argv)
 
 		if (strcmp(*a, "--seconds") == 0)
 			seconds = n;
+		else if (strcmp(*a, "--first") == 0)
+			r.first = n;
 		else if (strcmp(*a, "--blocks") == 0)
 			blocks = n;
 		else if (strcmp(*a, "--depth") == 0 && n >= 1 && n <= DEPTH_MAX)

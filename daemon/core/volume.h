@@ -151,7 +151,7 @@ enum hf_action_kind {
 	HF_ACT_APPEND,			/* leg, ops [from, to] are ready; then hf_volume_sent() */
 	HF_ACT_LEASE,			/* leg: nothing to send, but the lease wants renewal */
 	HF_ACT_COMMITTED,		/* everything <= to: answer clients, tell legs */
-	HF_ACT_RELEASE,			/* everything <= to left the window */
+	HF_ACT_RELEASE,			/* [from, to] left the window */
 	HF_ACT_RESYNC,			/* leg: copy chunks changed after `from` */
 	HF_ACT_RESYNC_STOP,		/* leg */
 	HF_ACT_SYNCED,			/* leg: tell it that it is consistent */

@@ -14,7 +14,6 @@
 #define HF_EVICT_SLOW_GAP_NS (60 * HF_SEC)	/* at most one slow member in this time */
 #define HF_RETRY_NS (200 * HF_MS)
 #define HF_RETRY_MAX_NS (5 * HF_SEC)
-#define HF_CATCH_UP_LAG 64u			/* ops: near enough to be waited for */
 
 struct hf_action *hf_volume_emit(struct hf_actions *out, enum hf_action_kind kind);
 void hf_volume_note(struct hf_actions *out, enum hf_note note, uint32_t leg);
@@ -27,7 +26,7 @@ void hf_volume_claimed(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 void hf_volume_try_decide(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
 void hf_volume_loaded(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out);
 /* Send ADOPT of the decided history to a leg that promised. */
-void hf_volume_send_adopt(struct hf_volume *v, uint32_t leg, struct hf_actions *out);
+void hf_volume_adopt_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *out);
 void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
 void hf_volume_activated(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
 void hf_volume_promote_tick(struct hf_volume *v, hf_nsec now, struct hf_actions *out);

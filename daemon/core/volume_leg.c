@@ -199,7 +199,7 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		start_stream(v, e->leg, l->reply.last);
 		hf_volume_try_activate(v, e->now, out);
 	} else if (v->phase == HF_PHASE_ADOPTING && (v->adopt_set & HF_LEG_BIT(e->leg))) {
-		hf_volume_send_adopt(v, e->leg, out);
+		hf_volume_adopt_leg(v, e->leg, out);
 	}
 }
 
@@ -236,6 +236,15 @@ static void on_adopted(struct hf_volume *v, const struct hf_event *e, struct hf_
 	hf_volume_try_activate(v, e->now, out);
 }
 
+/* R6: a leg outside that has caught up. */
+static bool is_ready(const struct hf_volume *v, uint32_t i)
+{
+	const struct hf_vleg *l = &v->leg[i];
+
+	/* guard H6: everything acknowledged without it is durable on it before it counts */
+	return l->state == HF_VLEG_STREAMING && l->adopted && !l->resync && !l->lost && l->acked >= v->committed;
+}
+
 static void on_acked(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
 {
 	struct hf_vleg *l = &v->leg[e->leg];
@@ -268,6 +277,8 @@ static void on_acked(struct hf_volume *v, const struct hf_event *e, struct hf_ac
 			l->lease_until = until;
 	}
 	hf_volume_try_commit(v, out);
+	if (v->phase == HF_PHASE_SERVING && !is_member(v, e->leg) && !v->cas_busy && is_ready(v, e->leg))
+		hf_volume_membership(v, e->now, out);
 }
 
 void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
@@ -339,16 +350,6 @@ static bool is_slow_member(const struct hf_volume *v, uint32_t i, hf_nsec now)
 	if (now < l->waiting_since + HF_EVICT_SLOW_NS)
 		return false;
 	return !v->evicted_slow_at || now >= v->evicted_slow_at + HF_EVICT_SLOW_GAP_NS;
-}
-
-/* R6: a leg outside that has caught up. */
-static bool is_ready(const struct hf_volume *v, uint32_t i)
-{
-	const struct hf_vleg *l = &v->leg[i];
-
-	return l->state == HF_VLEG_STREAMING && l->adopted && !l->resync && !l->lost &&
-	       l->acked + HF_CATCH_UP_LAG >= v->next - 1 &&
-	       l->acked + 1 >= v->base;
 }
 
 /* R5: take bad members out, as far as the rest keeps the promised tolerance (I13). Returns whether something changed. */

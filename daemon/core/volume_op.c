@@ -61,14 +61,17 @@ static bool holds_window(const struct hf_volume *v, uint32_t i)
 static void release(struct hf_volume *v, struct hf_actions *out)
 {
 	hf_seq low = v->committed;
+	struct hf_action *a;
 
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
 		if (holds_window(v, i) && v->leg[i].acked < low)
 			low = v->leg[i].acked;
 	if (low + 1 <= v->base)
 		return;
+	a = hf_volume_emit(out, HF_ACT_RELEASE);
+	a->from = v->base;
+	a->to = low;
 	v->base = low + 1;
-	hf_volume_emit(out, HF_ACT_RELEASE)->to = low;
 }
 
 /* guards ACK_ALL, TOLERANCE (R4): I2, I3. */

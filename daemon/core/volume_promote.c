@@ -83,7 +83,7 @@ static hf_seq leg_common(const struct hf_volume *v, uint32_t i)
 	return hf_epoch_cache_common(&p->epochs, p->last, &v->history, v->promotion.decision.seq);
 }
 
-void hf_volume_send_adopt(struct hf_volume *v, uint32_t leg, struct hf_actions *out)
+void hf_volume_adopt_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *out)
 {
 	struct hf_action *a;
 
@@ -109,7 +109,7 @@ static void start_adopting(struct hf_volume *v, hf_nsec now, struct hf_actions *
 	v->adopt_deadline = now + HF_ADOPT_WAIT_NS;
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
 		if ((v->adopt_set & HF_LEG_BIT(i)) && v->leg[i].state == HF_VLEG_PROMISED)
-			hf_volume_send_adopt(v, i, out);
+			hf_volume_adopt_leg(v, i, out);
 	hf_volume_try_activate(v, now, out);
 }
 

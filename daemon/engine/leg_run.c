@@ -1,0 +1,791 @@
+// SPDX-License-Identifier: MIT
+/* leg_run - a leg's frames, log and durable promises (PROTOCOL.md R3, R6, R7, R9, R11). Decisions are in core/leg.c. */
+#include "engine/leg_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "codec/csum.h"
+#include "core/entry.h"
+
+static void next_control(struct hf_leg_run *l);
+
+static uint32_t frag_size(const struct hf_leg_run *l)
+{
+	return hf_frag_size(l->id.geometry, l->id.frag);
+}
+
+static void send_ack(struct hf_leg_run *l, struct hf_conn *c, uint8_t result, hf_epoch epoch, uint64_t cookie, uint64_t redo)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_ACK, .leg = l->id.leg, .epoch = epoch, .tag = redo };
+	struct hf_ack m = {
+		.result = result,
+		.epoch = epoch,
+		.durable = l->durable,
+		.resync_done = l->resync_done,
+		.cookie = cookie,
+		.ver = l->core.state.ver,
+	};
+	uint8_t *meta = hf_conn_reserve(c, 128, 0, true);
+
+	if (!meta)
+		return;
+	out.meta_len = hf_wire_ack_encode(meta, &m);
+	hf_conn_commit(c, &out);
+}
+
+/* One cumulative answer for everything of this turn. */
+static void on_ack_task(struct hf_task *t)
+{
+	struct hf_leg_run *l = hf_container_of(t, struct hf_leg_run, ack);
+	uint64_t cookie = 0;
+
+	if (!l->stream)
+		return;
+	if (l->failed) {
+		send_ack(l, l->stream, HF_LEG_FAILED, l->stream_epoch, 0, 0);
+		return;
+	}
+	if (l->cookie && hf_leg_grant_lease(&l->core, l->stream_epoch, hf_reactor_now(l->host->r)))
+		cookie = l->cookie;
+	l->cookie = 0;
+	send_ack(l, l->stream, HF_LEG_OK, l->stream_epoch, cookie, 0);
+}
+
+static void ack_later(struct hf_leg_run *l)
+{
+	hf_task_defer(l->host->r, &l->ack);
+}
+
+void hf_leg_run_fail(struct hf_leg_run *l, const char *why)
+{
+	if (l->failed)
+		return;
+	l->failed = true;
+	l->fail_why = why;
+	l->core.state.failed = true;
+	hf_error("leg of volume %s at %s has failed: %s; it takes no more writes and has to be rebuilt", l->volume, l->path, why);
+	if (l->events)
+		l->events->failed(l->ctx, l, why);
+	ack_later(l);
+	if (l->waiting_room) {
+		struct hf_conn *c = l->waiting_room;
+
+		l->waiting_room = NULL;
+		hf_conn_resume(c);
+	}
+}
+
+/* Answers to control messages. */
+
+static void reply_promise(struct hf_leg_run *l, const struct hf_leg_control *q, uint8_t result)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_PROMISE, .leg = l->id.leg, .epoch = q->hdr.epoch };
+	struct hf_promise m = { .result = result, .promised = l->core.state.promised, .ver = l->core.state.ver };
+	uint8_t *meta = q->conn ? hf_conn_reserve(q->conn, 2048, 0, true) : NULL;
+
+	if (!meta)
+		return;
+	if (result == HF_LEG_OK) {
+		struct hf_store_status st;
+
+		hf_store_status(l->store, &st);
+		hf_leg_promise(&l->core, &q->m.prepare, st.first_seq, st.size_blocks, hf_reactor_now(l->host->r), &m);
+	}
+	out.meta_len = hf_wire_promise_encode(meta, &m);
+	hf_conn_commit(q->conn, &out);
+}
+
+static void reply_adopted(struct hf_leg_run *l, struct hf_conn *c, uint8_t result, hf_epoch epoch, bool active)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_ADOPTED, .leg = l->id.leg, .epoch = epoch };
+	struct hf_adopted m = { .result = result, .active = active, .epoch = epoch, .last = l->core.last, .chain = l->core.chain };
+	uint8_t *meta = c ? hf_conn_reserve(c, 128, 0, true) : NULL;
+
+	if (!meta)
+		return;
+	out.meta_len = hf_wire_adopted_encode(meta, &m);
+	hf_conn_commit(c, &out);
+}
+
+static void reply_synced(struct hf_leg_run *l, const struct hf_leg_control *q, uint8_t result)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_SYNCED_ACK, .leg = l->id.leg, .epoch = q->hdr.epoch };
+	struct hf_ack m = { .result = result, .epoch = q->hdr.epoch, .durable = l->durable };
+	uint8_t *meta = q->conn ? hf_conn_reserve(q->conn, 128, 0, true) : NULL;
+
+	if (!meta)
+		return;
+	out.meta_len = hf_wire_ack_encode(meta, &m);
+	hf_conn_commit(q->conn, &out);
+}
+
+/* Control messages, one at a time: queue[queue_head] is being served while busy. */
+
+static struct hf_leg_control *current(struct hf_leg_run *l)
+{
+	return &l->queue[l->queue_head];
+}
+
+static void control_done(struct hf_leg_run *l)
+{
+	l->busy = false;
+	l->queue_head = (l->queue_head + 1) % HF_LEG_CONTROL_MAX;
+	l->queue_count--;
+	next_control(l);
+}
+
+/* guard I5: the promise is durable, and so is all that was appended before it: what the reply says can only grow stale. */
+static void maybe_promise(struct hf_leg_run *l)
+{
+	struct hf_leg_control *q = current(l);
+
+	l->promise_ready = true;
+	if (l->durable_ticket < l->appended_ticket && !l->failed)
+		return;
+	l->promise_ready = false;
+	l->stream = q->conn;		/* from here on ops of this epoch come from there */
+	l->stream_epoch = q->hdr.epoch;
+	reply_promise(l, current(l), l->failed ? HF_LEG_FAILED : HF_LEG_OK);
+	control_done(l);
+}
+
+static void on_promise_durable(struct hf_store_put *p, int result)
+{
+	struct hf_leg_run *l = hf_container_of(p, struct hf_leg_run, put);
+
+	if (result)
+		hf_leg_run_fail(l, "the promise could not be written");
+	maybe_promise(l);
+}
+
+static void serve_prepare(struct hf_leg_run *l)
+{
+	struct hf_leg_control *q = current(l);
+	bool persist = false;
+	int result = hf_leg_prepare(&l->core, &q->m.prepare, &persist);
+
+	if (result != HF_LEG_OK) {
+		reply_promise(l, q, (uint8_t)result);
+		control_done(l);
+		return;
+	}
+	if (l->stream_epoch < q->hdr.epoch)
+		l->stream = NULL;	/* the old primary gets no more answers but a refusal */
+	if (!persist) {
+		maybe_promise(l);
+		return;
+	}
+	l->put.state = l->core.state;
+	l->put.done = on_promise_durable;
+	hf_store_put_state(l->store, &l->put);
+}
+
+static void adopt_finished(struct hf_leg_run *l, int result)
+{
+	struct hf_leg_control *q = current(l);
+	struct hf_store_status st;
+
+	if (result) {
+		hf_leg_run_fail(l, "the adopted history could not be written");
+		reply_adopted(l, q->conn, HF_LEG_FAILED, q->m.adopt.epoch, false);
+		control_done(l);
+		return;
+	}
+	hf_store_status(l->store, &st);
+	hf_leg_adopt_done(&l->core, &q->m.adopt, &l->plan, st.last_epoch, st.last_chain);
+	hf_assert(st.last_seq == l->core.last);
+	l->durable = st.last_seq;
+	l->stream = q->conn;
+	l->stream_epoch = q->m.adopt.epoch;
+	l->resync_head = l->resync_count = 0;
+	l->resync_done = 0;
+	l->cookie = 0;
+	reply_adopted(l, q->conn, HF_LEG_OK, q->m.adopt.epoch, l->plan.active);
+	control_done(l);
+}
+
+static void on_adopt_put(struct hf_store_put *p, int result)
+{
+	adopt_finished(hf_container_of(p, struct hf_leg_run, put), result);
+}
+
+static void on_adopt_reset(struct hf_store_reset *x, int result)
+{
+	adopt_finished(hf_container_of(x, struct hf_leg_run, reset), result);
+}
+
+static void serve_adopt(struct hf_leg_run *l)
+{
+	struct hf_leg_control *q = current(l);
+	struct hf_adopt_plan *plan = &l->plan;
+	int result = hf_leg_adopt(&l->core, &q->m.adopt, plan);
+	hf_epoch epoch;
+	uint32_t chain;
+
+	if (result == HF_LEG_OK && plan->need_chain && hf_store_chain(l->store, plan->base, &epoch, &chain) != 0)
+		result = HF_LEG_WRONG_STATE;
+	if (result != HF_LEG_OK) {
+		reply_adopted(l, q->conn, (uint8_t)result, q->m.adopt.epoch, false);
+		control_done(l);
+		return;
+	}
+	if (plan->reset) {
+		struct hf_store_status st;
+
+		hf_store_status(l->store, &st);
+		l->reset = (struct hf_store_reset){
+			.keep = plan->keep,
+			.base_epoch = plan->need_chain ? epoch : plan->base_epoch,
+			.base_seq = plan->base,
+			.base_chain = plan->need_chain ? chain : plan->base_chain,
+			.size_blocks = plan->need_chain ? st.size_blocks : plan->size_blocks,
+			.state = plan->state,
+			.wipe = plan->state.inconsistent && plan->state.resync_from == 0,
+			.done = on_adopt_reset,
+		};
+		hf_store_reset(l->store, &l->reset);
+		return;
+	}
+	if (plan->truncate)
+		hf_store_truncate(l->store, plan->keep);
+	l->put.state = plan->state;
+	l->put.done = on_adopt_put;
+	hf_store_put_state(l->store, &l->put);
+}
+
+static void on_synced_put(struct hf_store_put *p, int result)
+{
+	struct hf_leg_run *l = hf_container_of(p, struct hf_leg_run, put);
+
+	if (result == 0) {
+		l->core.state.inconsistent = false;
+		l->core.state.resync_from = 0;
+	} else {
+		hf_leg_run_fail(l, "the end of the resync could not be written");
+	}
+	reply_synced(l, current(l), result ? HF_LEG_FAILED : HF_LEG_OK);
+	control_done(l);
+}
+
+static void serve_synced(struct hf_leg_run *l)
+{
+	struct hf_leg_control *q = current(l);
+	int result = hf_leg_synced(&l->core, q->hdr.epoch, &l->put.state);
+
+	if (result != HF_LEG_OK) {
+		reply_synced(l, q, (uint8_t)result);
+		control_done(l);
+		return;
+	}
+	l->put.done = on_synced_put;
+	hf_store_put_state(l->store, &l->put);
+}
+
+static void next_control(struct hf_leg_run *l)
+{
+	while (!l->busy && l->queue_count > 0) {
+		l->busy = true;
+		switch (current(l)->hdr.type) {
+		case HF_WIRE_PREPARE:
+			serve_prepare(l);
+			break;
+		case HF_WIRE_ADOPT:
+			serve_adopt(l);
+			break;
+		default:
+			serve_synced(l);
+			break;
+		}
+	}
+}
+
+static void queue_control(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
+{
+	struct hf_leg_control *q = &l->queue[(l->queue_head + l->queue_count) % HF_LEG_CONTROL_MAX];
+	int err = 0;
+
+	if (l->queue_count == HF_LEG_CONTROL_MAX) {
+		hf_conn_kill(c, "too many control messages for one leg");
+		return;
+	}
+	q->conn = c;
+	q->hdr = *h;
+	if (h->type == HF_WIRE_PREPARE)
+		err = hf_wire_prepare_decode(meta, h->meta_len, &q->m.prepare);
+	else if (h->type == HF_WIRE_ADOPT)
+		err = hf_wire_adopt_decode(meta, h->meta_len, &q->m.adopt);
+	if (err) {
+		hf_conn_kill(c, "malformed control message");
+		return;
+	}
+	q->hdr.epoch = h->type == HF_WIRE_PREPARE ? q->m.prepare.epoch : h->type == HF_WIRE_ADOPT ? q->m.adopt.epoch : h->epoch;
+	l->queue_count++;
+	if (!l->failed || h->type == HF_WIRE_PREPARE)
+		next_control(l);
+	else
+		ack_later(l);
+}
+
+/* Ops. */
+
+static bool data_is_intact(const struct hf_leg_run *l, const struct hf_entry *e, const uint8_t *data)
+{
+	uint32_t fs = frag_size(l);
+
+	for (uint32_t i = 0; i < e->nblocks; i++)
+		if (hf_crc32c(data + (size_t)i * fs, fs) != e->frag_crc[i])
+			return false;
+	return true;
+}
+
+static void take_commit(struct hf_leg_run *l, hf_seq commit)
+{
+	if (commit > l->core.last)
+		commit = l->core.last;
+	if (commit <= l->core.commit)
+		return;
+	l->core.commit = commit;
+	hf_store_commit(l->store, commit);
+}
+
+static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct hf_entry *e, const uint8_t *data)
+{
+	uint64_t ticket;
+	int err;
+
+	if (!hf_leg_takes_resync(&l->core, l->stream_epoch) || l->resync_count == HF_LEG_RESYNC_MAX)
+		return HF_LEG_WRONG_STATE;
+	take_commit(l, e->seq);
+	err = hf_store_append(l->store, e, data, &ticket);
+	if (err == -ESTALE) {
+		/* The table cannot tell any more which is newer: the primary reads that chunk again (H23). */
+		l->resync_done++;
+		send_ack(l, c, HF_LEG_OK, l->stream_epoch, 0, e->lba + 1);
+		return HF_LEG_OK;
+	}
+	if (err)
+		return err == -EIO ? HF_LEG_FAILED : HF_LEG_WRONG_STATE;
+	l->appended_ticket = ticket;
+	l->resync_ticket[(l->resync_head + l->resync_count++) % HF_LEG_RESYNC_MAX] = ticket;
+	return HF_LEG_OK;
+}
+
+static int append_op(struct hf_leg_run *l, const struct hf_wire_header *h, const struct hf_entry *e, const uint8_t *data)
+{
+	uint64_t ticket;
+	int err;
+
+	switch (hf_leg_append(&l->core, h->epoch, e)) {
+	case HF_APPEND_OK:
+		break;
+	case HF_APPEND_DUPLICATE:
+		return HF_LEG_OK;
+	case HF_APPEND_STALE:
+		return HF_LEG_STALE;
+	case HF_APPEND_WRONG_STATE:
+		return HF_LEG_WRONG_STATE;
+	}
+	err = hf_store_append(l->store, e, data, &ticket);
+	if (err)
+		return err == -EIO ? HF_LEG_FAILED : HF_LEG_WRONG_STATE;
+	l->appended_ticket = ticket;
+	hf_leg_appended(&l->core, e);
+	if (e->ver > l->core.state.ver)
+		l->core.state.ver = e->ver;
+	l->ops++;
+	return HF_LEG_OK;
+}
+
+/* Blocks of log that a frame's entries want; 0: malformed. Entries of a few bytes count as one block each. */
+static uint32_t frame_blocks(const struct hf_wire_header *h, const uint8_t *meta)
+{
+	struct hf_entry e;
+	uint32_t pos = 0, blocks = 1;
+
+	for (uint32_t i = 0; i < h->count; i++) {
+		if (hf_wire_entry_decode(meta, h->meta_len, &pos, &e))
+			return 0;
+		blocks += 1 + (hf_entry_has_payload(&e) ? e.nblocks : 0);
+	}
+	return pos == h->meta_len ? blocks : 0;
+}
+
+static bool on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
+		      const uint8_t *data)
+{
+	uint32_t pos = 0, at = 0, blocks = frame_blocks(h, meta);
+	uint64_t before = l->appended_ticket;
+	struct hf_entry e;
+	int result = HF_LEG_OK;
+
+	if (blocks == 0) {
+		hf_conn_kill(c, "malformed APPEND");
+		return true;
+	}
+	if (h->epoch < l->core.state.promised) {
+		struct hf_ack m = { .result = HF_LEG_STALE, .epoch = l->core.state.promised };
+		struct hf_wire_header out = { .type = HF_WIRE_ACK, .leg = l->id.leg, .epoch = h->epoch };
+		uint8_t *reply = hf_conn_reserve(c, 128, 0, true);
+
+		if (reply) {
+			out.meta_len = hf_wire_ack_encode(reply, &m);
+			hf_conn_commit(c, &out);
+		}
+		return true;
+	}
+	if (c != l->stream || h->epoch != l->stream_epoch) {
+		send_ack(l, c, l->failed ? HF_LEG_FAILED : HF_LEG_WRONG_STATE, h->epoch, 0, 0);
+		return true;
+	}
+	if (l->failed) {
+		ack_later(l);
+		return true;
+	}
+	if (!hf_store_has_room(l->store, blocks)) {
+		l->waiting_room = c;
+		return false;
+	}
+	for (uint32_t i = 0; i < h->count && result == HF_LEG_OK; i++) {
+		uint32_t len;
+
+		hf_wire_entry_decode(meta, h->meta_len, &pos, &e);
+		len = hf_entry_has_payload(&e) ? e.nblocks * frag_size(l) : 0;
+		if (len > h->data_len - at || !data_is_intact(l, &e, data + at)) {
+			hf_conn_kill(c, "bad data checksum");
+			return true;
+		}
+		result = e.type == HF_OP_RESYNC ? append_resync(l, c, &e, data + at) : append_op(l, h, &e, data + at);
+		at += len;
+		l->bytes += len;
+	}
+	if (result != HF_LEG_OK) {
+		send_ack(l, c, (uint8_t)result, h->epoch, 0, 0);
+		return true;
+	}
+	take_commit(l, h->commit);
+	if (h->tag > l->cookie)
+		l->cookie = h->tag;
+	/* The lease rides on the acknowledgement of the ops; a frame that brought no new ones is answered at once. */
+	if (l->appended_ticket == before)
+		ack_later(l);
+	return true;
+}
+
+static void on_activated(struct hf_store_put *p, int result)
+{
+	struct hf_leg_run *l = hf_container_of(p, struct hf_leg_run, activate);
+
+	l->activating = false;
+	if (result) {
+		hf_leg_run_fail(l, "the adopted history could not be written");
+		return;
+	}
+	hf_leg_activated(&l->core, &p->state);
+	if (l->core.state.activated == p->state.activated && l->stream && l->stream_epoch == p->state.activated)
+		reply_adopted(l, l->stream, HF_LEG_OK, l->stream_epoch, true);
+}
+
+static void on_store_durable(void *ctx, uint64_t ticket, hf_seq seq)
+{
+	struct hf_leg_run *l = ctx;
+
+	l->durable_ticket = ticket;
+	if (seq > l->durable)
+		l->durable = seq;
+	while (l->resync_count && l->resync_ticket[l->resync_head] <= ticket) {
+		l->resync_head = (l->resync_head + 1) % HF_LEG_RESYNC_MAX;
+		l->resync_count--;
+		l->resync_done++;
+	}
+	if (!l->activating && hf_leg_durable(&l->core, l->durable, &l->activate.state)) {
+		l->activating = true;
+		l->activate.done = on_activated;
+		hf_store_put_state(l->store, &l->activate);
+	}
+	if (l->promise_ready)
+		maybe_promise(l);
+	ack_later(l);
+}
+
+static void on_store_room(void *ctx)
+{
+	struct hf_leg_run *l = ctx;
+	struct hf_conn *c = l->waiting_room;
+
+	l->waiting_room = NULL;
+	if (c)
+		hf_conn_resume(c);
+}
+
+static void on_store_failed(void *ctx, int err, const char *what)
+{
+	struct hf_leg_run *l = ctx;
+
+	hf_error("leg of volume %s at %s: %s: %s", l->volume, l->path, what, hf_strerror(err));
+	hf_leg_run_fail(l, what);
+}
+
+const struct hf_store_events hf_leg_run_store_events = {
+	.durable = on_store_durable,
+	.room = on_store_room,
+	.failed = on_store_failed,
+};
+
+/* Reads for other hosts. */
+
+struct leg_read {
+	struct hf_list link;
+	struct hf_leg_run *l;
+	struct hf_conn *conn;		/* NULL: it went away */
+	struct hf_wire_header hdr;
+	struct hf_store_read rd;
+	struct hf_buf *buf;
+	int result;
+	bool finished;
+};
+
+static void read_free(struct leg_read *r)
+{
+	hf_list_del(&r->link);
+	hf_buf_put(r->buf);
+	r->l->reads_under_way--;
+	free(r);
+}
+
+static void read_reply(struct leg_read *r)
+{
+	struct hf_leg_run *l = r->l;
+	struct hf_wire_header out = { .type = HF_WIRE_READ_DATA, .leg = l->id.leg, .tag = r->hdr.tag };
+	struct hf_wire_read_data m = { .result = r->result, .nblocks = r->rd.nblocks, .zero = r->rd.zero, .bad = r->rd.bad };
+	uint32_t len = r->result ? 0 : r->rd.nblocks * frag_size(l);
+	uint8_t *meta;
+
+	if (!r->conn) {
+		read_free(r);
+		return;
+	}
+	meta = hf_conn_reserve(r->conn, 1024, len, false);
+	if (!meta)
+		return;			/* again when the connection has room, or never when it is gone */
+	memcpy(m.block_crc, r->rd.block_crc, r->rd.nblocks * sizeof(m.block_crc[0]));
+	out.meta_len = hf_wire_read_data_encode(meta, &m);
+	out.data_len = len;
+	memcpy(meta + out.meta_len, r->buf->data, len);
+	hf_conn_commit(r->conn, &out);
+	l->bad_blocks += (uint64_t)__builtin_popcountll(r->rd.bad);
+	read_free(r);
+}
+
+static void on_read_done(struct hf_store_read *rd, int result)
+{
+	struct leg_read *r = rd->ctx;
+
+	r->result = result;
+	r->finished = true;
+	read_reply(r);
+}
+
+static void refuse_read(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, int err)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_READ_DATA, .leg = l->id.leg, .tag = h->tag };
+	uint8_t *meta = hf_conn_reserve(c, 128, 0, true);
+
+	if (!meta)
+		return;
+	out.meta_len = hf_wire_read_data_encode(meta, &(struct hf_wire_read_data){ .result = err });
+	hf_conn_commit(c, &out);
+}
+
+static void on_read(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
+{
+	struct hf_wire_read m;
+	struct leg_read *r;
+
+	if (hf_wire_read_decode(meta, h->meta_len, &m)) {
+		hf_conn_kill(c, "malformed READ");
+		return;
+	}
+	if (l->failed || l->core.state.inconsistent || h->epoch != l->core.state.promised || l->core.last < m.seq) {
+		refuse_read(l, c, h, l->failed ? -EIO : -ESTALE);
+		return;
+	}
+	r = calloc(1, sizeof(*r));
+	if (r)
+		r->buf = hf_buf_new(l->host->pool, m.nblocks * frag_size(l));
+	if (!r || !r->buf) {
+		free(r);
+		refuse_read(l, c, h, -EAGAIN);
+		return;
+	}
+	take_commit(l, m.seq);		/* the primary says that this is committed (H21) */
+	r->l = l;
+	r->conn = c;
+	r->hdr = *h;
+	r->rd.lba = m.lba;
+	r->rd.nblocks = m.nblocks;
+	r->rd.buf = r->buf->data;
+	r->rd.done = on_read_done;
+	r->rd.ctx = r;
+	hf_list_add_tail(&l->reads, &r->link);
+	l->reads_under_way++;
+	hf_store_read(l->store, &r->rd);
+}
+
+void hf_leg_run_room(struct hf_leg_run *l, struct hf_conn *c)
+{
+	hf_list_each(&l->reads, n) {
+		struct leg_read *r = hf_container_of(n, struct leg_read, link);
+
+		if (r->conn == c && r->finished)
+			read_reply(r);
+	}
+}
+
+static void on_fetch(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_FETCH_DATA, .leg = l->id.leg, .tag = h->tag };
+	uint32_t fs = frag_size(l), meta_max = 64 * 1024, data_max = HF_WRITE_BLOCKS_MAX * HF_BLOCK;
+	struct hf_wire_fetch m;
+	uint8_t *reply, *data;
+	struct hf_entry e;
+
+	if (hf_wire_fetch_decode(meta, h->meta_len, &m)) {
+		hf_conn_kill(c, "malformed FETCH");
+		return;
+	}
+	reply = hf_conn_reserve(c, meta_max, data_max, true);
+	if (!reply)
+		return;
+	data = reply + meta_max;	/* moved behind the meta once its length is known */
+	for (hf_seq s = m.from; s <= m.to && !l->failed && h->epoch == l->core.state.promised; s++) {
+		uint32_t len;
+
+		if (hf_store_entry(l->store, s, &e, NULL))
+			break;
+		len = hf_entry_has_payload(&e) ? e.nblocks * fs : 0;
+		if (out.meta_len + hf_wire_entry_size(&e) > meta_max || out.data_len + len > data_max)
+			break;
+		hf_assert(hf_store_entry(l->store, s, &e, data + out.data_len) == 0);
+		out.meta_len += hf_wire_entry_encode(reply + out.meta_len, &e);
+		out.data_len += len;
+		out.count++;
+	}
+	memmove(reply + out.meta_len, data, out.data_len);
+	hf_conn_commit(c, &out);
+}
+
+static void on_map(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_MAP_DATA, .leg = l->id.leg, .tag = h->tag };
+	struct hf_wire_map m;
+	struct hf_wire_map_data d = { 0 };
+	struct hf_store_status st;
+	uint8_t *reply;
+
+	if (hf_wire_map_decode(meta, h->meta_len, &m)) {
+		hf_conn_kill(c, "malformed MAP");
+		return;
+	}
+	reply = hf_conn_reserve(c, HF_WIRE_MAP_MAX * 8 + 64, 0, true);
+	if (!reply)
+		return;
+	if (!l->failed && !l->core.state.inconsistent && h->epoch == l->core.state.promised) {
+		take_commit(l, h->commit);
+		hf_store_status(l->store, &st);
+		d.cursor = m.cursor;
+		d.size_blocks = st.size_blocks;
+		d.count = m.after == HF_NEVER ? 0 : hf_store_changed(l->store, m.after, &d.cursor, d.chunk, HF_WIRE_MAP_MAX);
+		if (d.count < HF_WIRE_MAP_MAX)
+			d.cursor = HF_NEVER;
+		out.meta_len = hf_wire_map_data_encode(reply, &d);
+		out.count = 1;
+	}
+	hf_conn_commit(c, &out);
+}
+
+static void on_release(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_RELEASED, .leg = l->id.leg, .epoch = h->epoch };
+
+	hf_leg_release_lease(&l->core, h->epoch);
+	l->cookie = 0;
+	if (hf_conn_reserve(c, 0, 0, true))
+		hf_conn_commit(c, &out);
+}
+
+bool hf_leg_run_frame(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
+		      const uint8_t *data)
+{
+	switch (h->type) {
+	case HF_WIRE_APPEND:
+		return on_append(l, c, h, meta, data);
+	case HF_WIRE_PREPARE:
+	case HF_WIRE_ADOPT:
+	case HF_WIRE_SYNCED:
+		queue_control(l, c, h, meta);
+		break;
+	case HF_WIRE_READ:
+		on_read(l, c, h, meta);
+		break;
+	case HF_WIRE_FETCH:
+		on_fetch(l, c, h, meta);
+		break;
+	case HF_WIRE_MAP:
+		on_map(l, c, h, meta);
+		break;
+	case HF_WIRE_RELEASE:
+		on_release(l, c, h);
+		break;
+	default:
+		hf_conn_kill(c, "unexpected message for a leg");
+		break;
+	}
+	return true;
+}
+
+void hf_leg_run_conn_gone(struct hf_host *h, struct hf_conn *c)
+{
+	for (uint32_t b = 0; b < HF_HOST_BUCKETS; b++) {
+		hf_list_each(&h->legs[b], n) {
+			struct hf_leg_run *l = hf_container_of(n, struct hf_leg_run, link);
+
+			if (l->stream == c)
+				l->stream = NULL;
+			if (l->waiting_room == c)
+				l->waiting_room = NULL;
+			for (uint32_t i = 0; i < HF_LEG_CONTROL_MAX; i++)
+				if (l->queue[i].conn == c)
+					l->queue[i].conn = NULL;
+			hf_list_each(&l->reads, rn) {
+				struct leg_read *r = hf_container_of(rn, struct leg_read, link);
+
+				if (r->conn != c)
+					continue;
+				r->conn = NULL;
+				if (r->finished)
+					read_free(r);
+			}
+		}
+	}
+}
+
+void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s, const struct hf_leg_events *events, void *ctx)
+{
+	struct hf_store_status st;
+
+	l->host = h;
+	l->store = s;
+	l->events = events;
+	l->ctx = ctx;
+	hf_list_init(&l->link);
+	hf_list_init(&l->reads);
+	hf_task_init(&l->ack, on_ack_task);
+	hf_store_status(s, &st);
+	l->id = st.id;
+	l->durable = st.last_seq;
+	hf_leg_init(&l->core, &st.id, hf_store_state(s), st.last_epoch, st.last_seq, st.last_chain, st.commit, st.suspect,
+		    hf_reactor_now(h->r), HF_LEASE_NS);
+}

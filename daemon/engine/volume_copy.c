@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT
+/*
+ * volume_copy - read ops back from legs' logs for a promotion (R9), and copy changed chunks to a returning leg (R6, H22, H23).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "codec/csum.h"
+#include "core/entry.h"
+#include "engine/leg_run.h"
+#include "engine/peer.h"
+#include "engine/volume_run.h"
+
+/* LOAD: one op at a time, from one whole leg or k fragments. */
+
+static void load_failed(struct hf_volume_run *v)
+{
+	struct hf_event e = { .kind = HF_EV_LOADED, .result = -EIO };
+
+	v->load.active = false;
+	hf_volume_run_step(v, &e);
+}
+
+static void load_drop(struct hf_load *l)
+{
+	for (uint32_t i = 0; i < HF_LEGS_MAX; i++) {
+		if (l->frag[i])
+			hf_buf_put(l->frag[i]);
+		l->frag[i] = NULL;
+	}
+}
+
+static hf_legs load_sources(struct hf_volume_run *v, hf_seq seq)
+{
+	hf_legs holders = hf_volume_holders(v->core, seq), frags = 0;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
+		if (!(holders & HF_LEG_BIT(i)) || !hf_volume_run_conn(v, i) || v->core->leg[i].state != HF_VLEG_PROMISED)
+			continue;
+		if (hf_frag_is_whole(v->core->record.geometry, v->core->record.leg[i].frag))
+			return HF_LEG_BIT(i);
+		if (count < v->core->record.geometry.k) {
+			frags |= HF_LEG_BIT(i);
+			count++;
+		}
+	}
+	return count == v->core->record.geometry.k ? frags : 0;
+}
+
+static void load_next(struct hf_volume_run *v)
+{
+	struct hf_load *l = &v->load;
+	struct hf_wire_fetch m = { .from = l->next, .to = l->next };
+
+	load_drop(l);
+	l->got = 0;
+	l->asked = load_sources(v, l->next);
+	l->tag = ++v->tag_generation;
+	if (!l->asked) {
+		load_failed(v);
+		return;
+	}
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
+		struct hf_wire_header h = { .type = HF_WIRE_FETCH, .leg = v->core->record.leg[i].uuid, .epoch = v->core->epoch, .tag = l->tag };
+		struct hf_conn *c = hf_volume_run_conn(v, i);
+		uint8_t *meta;
+
+		if (!(l->asked & HF_LEG_BIT(i)))
+			continue;
+		meta = hf_conn_reserve(c, 64, 0, true);
+		if (!meta)
+			continue;
+		h.meta_len = hf_wire_fetch_encode(meta, &m);
+		hf_conn_commit(c, &h);
+	}
+}
+
+void hf_volume_load_start(struct hf_volume_run *v, hf_seq from, hf_seq to)
+{
+	v->load.active = true;
+	v->load.next = from;
+	v->load.to = to;
+	load_next(v);
+}
+
+/* Every fragment of the op is here: plaintext into a buffer of the window. */
+static struct hf_buf *load_decode(struct hf_volume_run *v)
+{
+	struct hf_load *l = &v->load;
+	const struct hf_record *r = &v->core->record;
+	struct hf_buf *buf = hf_buf_new(v->host->pool, l->entry.nblocks * HF_BLOCK);
+	uint32_t fs = HF_BLOCK / r->geometry.k;
+
+	if (!buf)
+		return NULL;
+	for (uint32_t b = 0; b < l->entry.nblocks; b++) {
+		const void *frag[HF_K_MAX + HF_M_MAX] = { 0 };
+		uint8_t *block = buf->data + (size_t)b * HF_BLOCK;
+		bool whole = false;
+
+		for (uint32_t i = 0; i < r->leg_count; i++) {
+			if (!(l->asked & HF_LEG_BIT(i)))
+				continue;
+			whole = hf_frag_is_whole(r->geometry, r->leg[i].frag);
+			if (whole)
+				memcpy(block, l->frag[i]->data + (size_t)b * HF_BLOCK, HF_BLOCK);
+			else
+				frag[r->leg[i].frag] = l->frag[i]->data + (size_t)b * fs;
+		}
+		if ((!whole && hf_ec_decode(&v->ec, frag, block)) || hf_crc32c(block, HF_BLOCK) != l->entry.block_crc[b]) {
+			hf_buf_put(buf);
+			return NULL;
+		}
+	}
+	return buf;
+}
+
+static void load_complete(struct hf_volume_run *v)
+{
+	struct hf_load *l = &v->load;
+	struct hf_event e = { .kind = HF_EV_LOADED, .entry = &l->entry };
+	struct hf_slot *s = &v->slot[l->next % HF_WINDOW];
+	struct hf_buf *buf = NULL;
+
+	if (l->entry.type == HF_OP_WRITE) {
+		buf = load_decode(v);
+		if (!buf) {
+			load_failed(v);
+			return;
+		}
+	}
+	load_drop(l);
+	if (s->buf)
+		hf_buf_put(s->buf);	/* of an attempt that was given up */
+	s->buf = buf;
+	s->req = NULL;
+	if (l->next == l->to)
+		l->active = false;
+	l->next++;
+	hf_volume_run_step(v, &e);
+	if (l->active)
+		load_next(v);
+}
+
+void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct hf_wire_header *h, const uint8_t *meta,
+			   const uint8_t *data)
+{
+	struct hf_load *l = &v->load;
+	uint32_t pos = 0, want;
+	struct hf_entry e;
+
+	if (!l->active || h->tag != l->tag || !(l->asked & ~l->got & HF_LEG_BIT(leg)))
+		return;
+	if (h->count != 1 || hf_wire_entry_decode(meta, h->meta_len, &pos, &e) || e.seq != l->next) {
+		load_failed(v);
+		return;
+	}
+	/* guard R8: fragments of equal (epoch, seq, checksum) only */
+	if (l->got && (e.epoch != l->entry.epoch || e.chain != l->entry.chain)) {
+		load_failed(v);
+		return;
+	}
+	want = hf_entry_has_payload(&e) ? e.nblocks * hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag) : 0;
+	if (h->data_len != want || hf_entry_chain(e.prev_chain, &e) != e.chain) {
+		load_failed(v);
+		return;
+	}
+	l->entry = e;
+	l->got |= HF_LEG_BIT(leg);
+	if (want) {
+		l->frag[leg] = hf_buf_new(v->host->pool, want);
+		if (!l->frag[leg]) {
+			load_failed(v);
+			return;
+		}
+		memcpy(l->frag[leg]->data, data, want);
+	}
+	if (l->got == l->asked)
+		load_complete(v);
+}
+
+void hf_volume_load_leg_lost(struct hf_volume_run *v, uint32_t leg)
+{
+	if (v->load.active && (v->load.asked & ~v->load.got & HF_LEG_BIT(leg)))
+		load_next(v);
+}
+
+/* RESYNC. */
+
+bool hf_volume_ask_map(struct hf_volume_run *v, hf_legs exclude, hf_seq after, uint64_t cursor, uint64_t tag)
+{
+	hf_legs plan = hf_volume_read_plan(v->core, exclude);
+	struct hf_wire_map m = { .after = after, .cursor = cursor };
+	struct hf_wire_header h = { .type = HF_WIRE_MAP, .epoch = v->core->epoch, .tag = tag, .commit = v->core->committed };
+	struct hf_conn *c;
+	uint8_t *meta;
+	uint32_t leg;
+
+	if (!plan)
+		return false;
+	leg = (uint32_t)__builtin_ctz(plan);
+	h.leg = v->core->record.leg[leg].uuid;
+	c = hf_volume_run_conn(v, leg);
+	meta = c ? hf_conn_reserve(c, 64, 0, true) : NULL;
+	if (!meta)
+		return false;
+	h.meta_len = hf_wire_map_encode(meta, &m);
+	hf_conn_commit(c, &h);
+	return true;
+}
+
+void hf_volume_resync_start(struct hf_volume_run *v, uint32_t leg, hf_seq from)
+{
+	struct hf_resync *x = v->resync[leg];
+
+	if (!x)
+		x = v->resync[leg] = malloc(sizeof(*x));
+	hf_assert(x);
+	memset(x, 0, offsetof(struct hf_resync, chunk));
+	x->chunk_count = x->chunk_next = x->redo_count = x->reading = 0;
+	x->sent = x->done = x->copied_bytes = 0;
+	x->active = true;
+	x->from = from;
+	x->started = hf_reactor_now(v->host->r);
+	x->run = ++v->tag_generation;
+	hf_volume_resync_pump(v, leg);
+}
+
+void hf_volume_resync_stop(struct hf_volume_run *v, uint32_t leg)
+{
+	if (v->resync[leg])
+		v->resync[leg]->active = false;
+}
+
+/* A read of a run that was stopped meanwhile is dropped: `run` tells. */
+struct copy {
+	uint64_t run;
+	struct hf_buf *buf;
+};
+
+static void put_back(struct hf_resync *x, uint64_t chunk)
+{
+	if (x->redo_count < HF_RESYNC_REDO)
+		x->redo[x->redo_count++] = chunk;
+	else
+		x->map_asked = x->map_done = false;	/* cannot be: parallel reads are fewer; ask for the map again */
+}
+
+static void on_chunk_read(struct hf_read_op *op, int result)
+{
+	struct hf_volume_run *v = op->v;
+	struct copy *c = op->arg;
+	struct hf_resync *x = v->resync[op->arg_leg];
+
+	if (x->active && x->run == c->run) {
+		x->reading--;
+		if (result == 0 && hf_volume_send_resync(v, op->arg_leg, op->seq, op->lba, op->nblocks, op->zero, c->buf->data)) {
+			x->sent++;
+			x->copied_bytes += (uint64_t)op->nblocks * HF_BLOCK;
+		} else {
+			put_back(x, op->lba / HF_CHUNK_BLOCKS);
+		}
+	}
+	hf_buf_put(c->buf);
+	free(c);
+}
+
+static bool copy_chunk(struct hf_volume_run *v, uint32_t leg, uint64_t chunk)
+{
+	struct hf_resync *x = v->resync[leg];
+	uint64_t lba = chunk * HF_CHUNK_BLOCKS, left;
+	struct copy *c;
+
+	if (lba >= v->size_blocks)
+		return true;		/* beyond the end since a resize */
+	left = v->size_blocks - lba;
+	c = malloc(sizeof(*c));
+	hf_assert(c);
+	c->run = x->run;
+	c->buf = hf_buf_new(v->host->pool, HF_CHUNK_BLOCKS * HF_BLOCK);
+	if (!c->buf) {
+		free(c);
+		return false;
+	}
+	x->reading++;
+	if (!hf_volume_read_blocks(v, lba, left < HF_CHUNK_BLOCKS ? (uint32_t)left : HF_CHUNK_BLOCKS, c->buf, on_chunk_read, c, leg)) {
+		x->reading--;
+		hf_buf_put(c->buf);
+		free(c);
+		return false;
+	}
+	return true;
+}
+
+void hf_volume_resync_pump(struct hf_volume_run *v, uint32_t leg)
+{
+	struct hf_resync *x = v->resync[leg];
+	struct hf_event e = { .kind = HF_EV_RESYNC_DONE, .leg = leg };
+
+	if (!x || !x->active || v->stopping || !v->open)
+		return;
+	while (x->reading + (x->sent - x->done) < HF_RESYNC_PARALLEL) {
+		uint64_t chunk;
+
+		if (x->redo_count)
+			chunk = x->redo[--x->redo_count];
+		else if (x->chunk_next < x->chunk_count)
+			chunk = x->chunk[x->chunk_next++];
+		else
+			break;
+		if (!copy_chunk(v, leg, chunk)) {
+			put_back(x, chunk);
+			return;		/* no buffers now: the tick tries again */
+		}
+	}
+	if (x->chunk_next == x->chunk_count && !x->map_done && !x->map_asked)
+		x->map_asked = hf_volume_ask_map(v, HF_LEG_BIT(leg), x->from, x->cursor, leg);
+	if (x->map_done && x->chunk_next == x->chunk_count && !x->redo_count && !x->reading && x->sent == x->done) {
+		x->active = false;
+		hf_volume_run_step(v, &e);
+	}
+}
+
+void hf_volume_resync_map(struct hf_volume_run *v, uint32_t target, const struct hf_wire_map_data *m)
+{
+	struct hf_resync *x = v->resync[target];
+
+	if (!x || !x->active || !x->map_asked || x->chunk_next != x->chunk_count)
+		return;
+	memcpy(x->chunk, m->chunk, m->count * sizeof(m->chunk[0]));
+	x->chunk_next = 0;
+	x->chunk_count = m->count;
+	x->cursor = m->cursor;
+	x->map_asked = false;
+	x->map_done = m->cursor == HF_NEVER;
+	hf_volume_resync_pump(v, target);
+}
+
+void hf_volume_resync_acked(struct hf_volume_run *v, uint32_t leg, uint64_t done, uint64_t redo)
+{
+	struct hf_resync *x = v->resync[leg];
+
+	if (!x || !x->active)
+		return;
+	if (redo && redo - 1 < HF_VOLUME_BLOCKS_MAX)
+		put_back(x, (redo - 1) / HF_CHUNK_BLOCKS);
+	if (done > x->done && done <= x->sent)
+		x->done = done;
+	hf_volume_resync_pump(v, leg);
+}
+
+int hf_volume_run_resync_percent(const struct hf_volume_run *v, uint32_t leg)
+{
+	const struct hf_resync *x = v->resync[leg];
+	uint64_t chunks = v->size_blocks / HF_CHUNK_BLOCKS, at;
+
+	if (!x || !x->active)
+		return -1;
+	at = x->chunk_next < x->chunk_count ? x->chunk[x->chunk_next] : x->map_done ? chunks : x->cursor;
+	return chunks ? (int)((at < chunks ? at : chunks) * 100 / chunks) : 100;
+}

@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: MIT
+/* volume_run - life of a volume that is primary here: actions of the core, requests of clients, the config record. */
+#include "engine/volume_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "codec/csum.h"
+#include "engine/leg_run.h"
+#include "engine/peer.h"
+#include "format/record.h"
+
+static hf_nsec now_of(const struct hf_volume_run *v)
+{
+	return hf_reactor_now(v->host->r);
+}
+
+struct hf_conn *hf_volume_run_conn(struct hf_volume_run *v, uint32_t leg)
+{
+	struct hf_peer *p = v->peer[leg];
+
+	return p && hf_peer_is_up(p) && !p->conn.dead ? &p->conn : NULL;
+}
+
+struct hf_leg_run *hf_volume_run_local_leg(const struct hf_volume_run *v, uint32_t leg)
+{
+	if (!v->core->leg[leg].local)
+		return NULL;
+	return hf_host_find_leg(v->host, &v->core->record.leg[leg].uuid);
+}
+
+/* Cluster store. */
+
+static void get_record(struct hf_volume_run *v);
+
+static void feed_record(struct hf_volume_run *v, int result, const struct hf_record *r, uint64_t ver)
+{
+	struct hf_event e = { .kind = HF_EV_RECORD, .result = result, .record = r, .ver = ver };
+
+	hf_volume_run_step(v, &e);
+}
+
+static void on_got(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+{
+	struct hf_volume_run *v = q->ctx;
+	struct hf_errmsg err;
+	struct hf_record r;
+
+	(void)ver;
+	v->getting = false;
+	if (v->stopping)
+		return;
+	if (result == 0 && count == 1 && hf_record_decode(items[0].value, &r, &err)) {
+		hf_error("volume %s: its config record is damaged: %s", v->core->record.name, err.text);
+		result = -EPROTO;
+	}
+	if (result == 0 && !hf_uuid_is_equal(&r.volume, &v->core->record.volume))
+		result = -ENOENT;	/* deleted and made anew under the same name */
+	if (result && result != -ENOENT)
+		hf_warn("volume %s: cluster store: %s; trying again", v->core->record.name, hf_strerror(result));
+	feed_record(v, result, &r, result ? 0 : items[0].ver);
+	if (v->get_again) {
+		v->get_again = false;
+		get_record(v);
+	}
+}
+
+static void get_record(struct hf_volume_run *v)
+{
+	if (v->getting) {
+		v->get_again = true;
+		return;
+	}
+	v->getting = true;
+	v->get_req.done = on_got;
+	v->get_req.ctx = v;
+	v->cluster->ops->get(v->cluster, &v->get_req, v->key);
+}
+
+void hf_volume_run_poke(struct hf_volume_run *v)
+{
+	if (!v->stopping)
+		get_record(v);
+}
+
+static void on_cas(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+{
+	struct hf_volume_run *v = q->ctx;
+	struct hf_event e = { .kind = HF_EV_CAS_DONE, .result = result, .ver = ver };
+
+	(void)items;
+	(void)count;
+	v->cas_under_way = false;
+	if (!v->stopping)
+		hf_volume_run_step(v, &e);
+}
+
+static void compare_and_swap(struct hf_volume_run *v)
+{
+	char *text = NULL;
+
+	hf_assert(!v->cas_under_way && hf_record_encode(&v->core->proposal, &text) == 0);
+	v->cas_under_way = true;
+	v->cas_req.done = on_cas;
+	v->cas_req.ctx = v;
+	v->cluster->ops->cas(v->cluster, &v->cas_req, v->key, v->core->ver, text);
+	free(text);
+}
+
+/* Requests. */
+
+static void on_complete(struct hf_task *t)
+{
+	struct hf_volume_run *v = hf_container_of(t, struct hf_volume_run, complete);
+	struct hf_list batch, *n;
+
+	hf_list_init(&batch);
+	hf_list_splice(&batch, &v->finished);
+	while ((n = hf_list_pop(&batch))) {
+		struct hf_request *q = hf_container_of(n, struct hf_request, link);
+
+		q->done(q, (int)(intptr_t)q->priv[0]);
+	}
+}
+
+/* Answer a request later in this turn. */
+void hf_volume_run_finish(struct hf_volume_run *v, struct hf_request *q, int result)
+{
+	q->priv[0] = (void *)(intptr_t)result;
+	hf_list_add_tail(&v->finished, &q->link);
+	hf_task_defer(v->host->r, &v->complete);
+}
+
+static void release_slot(struct hf_slot *s)
+{
+	if (s->buf)
+		hf_buf_put(s->buf);
+	s->buf = NULL;
+	s->req = NULL;
+}
+
+static void admit_op(struct hf_volume_run *v, struct hf_request *q)
+{
+	struct hf_slot *s = &v->slot[v->core->next % HF_WINDOW];
+	struct hf_entry e = { .type = q->kind == HF_REQUEST_WRITE ? HF_OP_WRITE : HF_OP_ZERO, .lba = q->lba, .nblocks = q->nblocks };
+	struct hf_event ev = { .kind = HF_EV_OP, .entry = &e };
+
+	hf_assert(!s->buf && !s->req);
+	if (q->kind == HF_REQUEST_WRITE) {
+		for (uint32_t i = 0; i < q->nblocks; i++)
+			e.block_crc[i] = hf_crc32c(q->buf->data + (size_t)i * HF_BLOCK, HF_BLOCK);
+		s->buf = hf_buf_get(q->buf);
+		v->write_bytes += (uint64_t)q->nblocks * HF_BLOCK;
+	}
+	s->req = q;
+	q->priv[1] = (void *)(uintptr_t)now_of(v);
+	v->writes++;
+	hf_volume_run_step(v, &ev);
+}
+
+static void drain_pending(struct hf_volume_run *v)
+{
+	while (v->open && hf_volume_can_admit(v->core) && !hf_list_is_empty(&v->pending)) {
+		struct hf_request *q = hf_container_of(hf_list_pop(&v->pending), struct hf_request, link);
+
+		if (q->lba + q->nblocks > v->size_blocks)
+			hf_volume_run_finish(v, q, -ENOSPC);
+		else if (q->kind == HF_REQUEST_READ)
+			hf_volume_read_request(v, q);
+		else
+			admit_op(v, q);
+	}
+}
+
+void hf_volume_run_submit(struct hf_volume_run *v, struct hf_session *s, struct hf_request *q)
+{
+	q->session = s;
+	hf_list_init(&q->link);
+	if (v->stopping) {
+		hf_volume_run_finish(v, q, -ESHUTDOWN);
+		return;
+	}
+	/* Durable is durable: what was answered before is on every in-sync leg already (R12). */
+	if (q->kind == HF_REQUEST_FLUSH) {
+		hf_volume_run_finish(v, q, 0);
+		return;
+	}
+	hf_list_add_tail(&v->pending, &q->link);
+	hf_task_defer(v->host->r, &v->turn);
+}
+
+uint64_t hf_volume_run_extent(struct hf_volume_run *v, uint64_t lba, uint64_t max, bool *allocated)
+{
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
+		struct hf_leg_run *l = hf_volume_run_local_leg(v, i);
+
+		if (l && !l->failed && v->core->record.leg[i].insync && v->core->leg[i].adopted)
+			return hf_store_extent(l->store, lba, max, allocated);
+	}
+	*allocated = true;		/* no leg here: unknown counts as data */
+	return max;
+}
+
+int hf_volume_run_attach(struct hf_volume_run *v, struct hf_session *s, const char **why)
+{
+	if (v->stopping || !v->open) {
+		*why = "the volume is not served here now";
+		return -EAGAIN;
+	}
+	if (!s->read_only && v->writer) {
+		*why = "another client has the volume open for writing; close that one, or open VOLUME@ro to read beside it";
+		return -EBUSY;
+	}
+	if (!s->read_only)
+		v->writer = s;
+	s->volume = v;
+	hf_list_add_tail(&v->sessions, &s->link);
+	return 0;
+}
+
+void hf_volume_run_detach(struct hf_volume_run *v, struct hf_session *s)
+{
+	if (v->writer == s)
+		v->writer = NULL;
+	hf_list_del(&s->link);
+	s->volume = NULL;
+}
+
+int hf_volume_run_resize(struct hf_volume_run *v, uint64_t size_blocks, void (*done)(void *ctx, struct hf_volume_run *v, int result),
+			 void *ctx)
+{
+	struct hf_entry e = { .type = HF_OP_RESIZE, .lba = size_blocks };
+	struct hf_event ev = { .kind = HF_EV_OP, .entry = &e };
+
+	if (v->resized || !v->open || !hf_volume_can_admit(v->core))
+		return -EBUSY;
+	v->resized = done;
+	v->resized_ctx = ctx;
+	v->resize_seq = v->core->next;
+	v->resize_blocks = size_blocks;
+	hf_volume_run_step(v, &ev);
+	return 0;
+}
+
+/* Everything <= to is on every in-sync leg: answer. */
+static void answer_committed(struct hf_volume_run *v, hf_seq to)
+{
+	hf_nsec now = now_of(v);
+
+	if (v->answered + 1 < v->core->base)
+		v->answered = v->core->base - 1;
+	while (v->answered < to) {
+		struct hf_slot *s = &v->slot[++v->answered % HF_WINDOW];
+		struct hf_request *q = s->req;
+
+		s->req = NULL;
+		if (q) {
+			hf_nsec took = now - (hf_nsec)(uintptr_t)q->priv[1];
+
+			if (took > v->stall_max)
+				v->stall_max = took;
+			hf_volume_run_finish(v, q, 0);
+		}
+	}
+	if (v->resized && v->resize_seq <= to) {
+		void (*done)(void *ctx, struct hf_volume_run *v, int result) = v->resized;
+
+		v->resized = NULL;
+		v->size_blocks = v->resize_blocks;
+		done(v->resized_ctx, v, 0);
+	}
+}
+
+/* Ask an in-sync leg for the size, now that it knows everything decided as committed. */
+static void ask_size(struct hf_volume_run *v)
+{
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++)
+		if (v->core->record.leg[i].insync)
+			hf_volume_send_lease(v, i);
+	v->sizing = true;
+	v->sizing_at = now_of(v);
+	hf_volume_ask_map(v, 0, HF_NEVER, 0, UINT64_MAX);
+}
+
+static void have_size(struct hf_volume_run *v, uint64_t size_blocks)
+{
+	if (!v->sizing || size_blocks == 0)
+		return;
+	v->sizing = false;
+	v->size_blocks = size_blocks;
+	v->open = true;
+	v->owner->serving(v->ctx, v);
+	hf_task_defer(v->host->r, &v->turn);
+}
+
+static void begin_stop(struct hf_volume_run *v)
+{
+	struct hf_list *n;
+
+	if (v->stopping)
+		return;
+	v->stopping = true;
+	v->open = false;
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
+		hf_volume_resync_stop(v, i);
+		hf_volume_send_release(v, i);
+	}
+	hf_list_each(&v->sessions, sn) {
+		struct hf_session *s = hf_container_of(sn, struct hf_session, link);
+
+		s->fenced(s, v->core->stop_why);
+	}
+	for (uint32_t i = 0; i < HF_WINDOW; i++) {
+		if (v->slot[i].req)
+			hf_volume_run_finish(v, v->slot[i].req, -ESHUTDOWN);
+		release_slot(&v->slot[i]);
+	}
+	while ((n = hf_list_pop(&v->pending)))
+		hf_volume_run_finish(v, hf_container_of(n, struct hf_request, link), -ESHUTDOWN);
+	if (v->resized) {
+		void (*done)(void *ctx, struct hf_volume_run *v, int result) = v->resized;
+
+		v->resized = NULL;
+		done(v->resized_ctx, v, -ESHUTDOWN);
+	}
+	hf_volume_read_stop(v);
+	hf_task_defer(v->host->r, &v->stop_task);
+}
+
+/* Nothing is under way any more? Then the owner may free us. */
+static void on_stop_task(struct hf_task *t)
+{
+	struct hf_volume_run *v = hf_container_of(t, struct hf_volume_run, stop_task);
+
+	if (!v->stopping || v->stopped_told || v->getting || v->cas_under_way || v->reads || !hf_list_is_empty(&v->finished))
+		return;
+	if (!hf_list_is_empty(&v->sessions))
+		return;
+	v->stopped_told = true;
+	v->owner->stopped(v->ctx, v);
+}
+
+static void do_action(struct hf_volume_run *v, const struct hf_action *a)
+{
+	switch (a->kind) {
+	case HF_ACT_GET_RECORD:
+		get_record(v);
+		break;
+	case HF_ACT_CAS:
+		compare_and_swap(v);
+		break;
+	case HF_ACT_PREPARE:
+		hf_volume_send_prepare(v, a->leg);
+		break;
+	case HF_ACT_ADOPT:
+		hf_volume_send_adopt(v, a->leg, &a->adopt);
+		break;
+	case HF_ACT_LOAD:
+		hf_volume_load_start(v, a->from, a->to);
+		break;
+	case HF_ACT_APPEND:
+		hf_volume_send_append(v, a->leg, a->from, a->to);
+		break;
+	case HF_ACT_LEASE:
+		hf_volume_send_lease(v, a->leg);
+		break;
+	case HF_ACT_COMMITTED:
+		answer_committed(v, a->to);
+		break;
+	case HF_ACT_RELEASE:
+		for (hf_seq s = a->from; s <= a->to; s++)
+			release_slot(&v->slot[s % HF_WINDOW]);
+		break;
+	case HF_ACT_RESYNC:
+		hf_volume_resync_start(v, a->leg, a->from);
+		break;
+	case HF_ACT_RESYNC_STOP:
+		hf_volume_resync_stop(v, a->leg);
+		break;
+	case HF_ACT_SYNCED:
+		hf_volume_send_synced(v, a->leg);
+		break;
+	case HF_ACT_SERVING:
+		v->answered = v->core->committed;
+		ask_size(v);
+		break;
+	case HF_ACT_STOPPED:
+		begin_stop(v);
+		break;
+	case HF_ACT_NOTE:
+		v->owner->note(v->ctx, v, a->note, a->leg);
+		break;
+	}
+}
+
+void hf_volume_run_step(struct hf_volume_run *v, struct hf_event *e)
+{
+	struct hf_actions out;
+
+	out.count = 0;
+	e->now = now_of(v);
+	hf_volume_step(v->core, e, &out);
+#ifdef HF_DEBUG
+	hf_volume_check(v->core);
+#endif
+	for (uint32_t i = 0; i < out.count; i++)
+		do_action(v, &out.at[i]);
+	if (e->kind != HF_EV_TURN)
+		hf_task_defer(v->host->r, &v->turn);
+}
+
+/* The end of a turn: admit what waits, send what is ready. */
+static void on_turn(struct hf_task *t)
+{
+	struct hf_volume_run *v = hf_container_of(t, struct hf_volume_run, turn);
+	struct hf_event e = { .kind = HF_EV_TURN };
+
+	if (v->stopping)
+		return;
+	drain_pending(v);
+	hf_volume_run_step(v, &e);
+}
+
+/* Legs. */
+
+/* Oldest seq that a whole leg on this host can give back from its log. */
+static void update_replay_floor(struct hf_volume_run *v)
+{
+	v->core->replay_floor = HF_NEVER;
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
+		struct hf_leg_run *l = hf_volume_run_local_leg(v, i);
+		struct hf_store_status st;
+
+		if (!l || l->failed || !v->core->leg[i].adopted || !v->core->record.leg[i].insync ||
+		    !hf_frag_is_whole(l->id.geometry, l->id.frag))
+			continue;
+		hf_store_status(l->store, &st);
+		v->core->replay_floor = st.first_seq;
+	}
+}
+
+void hf_volume_run_peer_changed(struct hf_volume_run *v, struct hf_peer *p, bool up)
+{
+	if (v->stopping)
+		return;
+	update_replay_floor(v);
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
+		struct hf_event e = { .kind = up ? HF_EV_LEG_UP : HF_EV_LEG_DOWN, .leg = i, .gen = p->gen };
+
+		if (v->peer[i] != p)
+			continue;
+		hf_volume_run_step(v, &e);
+		if (v->stopping)
+			return;
+		if (!up) {
+			hf_volume_read_leg_lost(v, i);
+			hf_volume_load_leg_lost(v, i);
+		}
+	}
+}
+
+static void on_ack(struct hf_volume_run *v, uint32_t leg, struct hf_event *e, const struct hf_wire_header *h, const uint8_t *meta)
+{
+	struct hf_ack m;
+
+	if (hf_wire_ack_decode(meta, h->meta_len, &m))
+		return;
+	e->kind = h->type == HF_WIRE_ACK ? HF_EV_ACKED : HF_EV_SYNCED;
+	e->ack = &m;
+	hf_volume_run_step(v, e);
+	if (h->type == HF_WIRE_ACK && m.result == HF_LEG_OK && !v->stopping)
+		hf_volume_resync_acked(v, leg, m.resync_done, h->tag);
+	if (!hf_list_is_empty(&v->parked) && !v->stopping)
+		hf_volume_read_retry(v);
+}
+
+void hf_volume_run_answer(struct hf_volume_run *v, uint32_t leg, struct hf_conn *c, const struct hf_wire_header *h,
+			  const uint8_t *meta, const uint8_t *data)
+{
+	struct hf_event e = { .leg = leg, .gen = c->generation };
+	struct hf_promise promise;
+	struct hf_adopted adopted;
+	struct hf_wire_map_data map;
+
+	if (v->stopping) {
+		if (h->type == HF_WIRE_READ_DATA)
+			hf_volume_read_answer(v, leg, c, h, meta, data);
+		return;
+	}
+	switch (h->type) {
+	case HF_WIRE_PROMISE:
+		if (hf_wire_promise_decode(meta, h->meta_len, &promise) || (h->epoch != v->core->epoch && promise.result == HF_LEG_OK))
+			return;
+		update_replay_floor(v);
+		e.kind = HF_EV_PROMISED;
+		e.promise = &promise;
+		hf_volume_run_step(v, &e);
+		break;
+	case HF_WIRE_ADOPTED:
+		if (hf_wire_adopted_decode(meta, h->meta_len, &adopted))
+			return;
+		update_replay_floor(v);
+		e.kind = HF_EV_ADOPTED;
+		e.adopted = &adopted;
+		hf_volume_run_step(v, &e);
+		break;
+	case HF_WIRE_ACK:
+	case HF_WIRE_SYNCED_ACK:
+		on_ack(v, leg, &e, h, meta);
+		break;
+	case HF_WIRE_READ_DATA:
+		hf_volume_read_answer(v, leg, c, h, meta, data);
+		break;
+	case HF_WIRE_FETCH_DATA:
+		hf_volume_load_answer(v, leg, h, meta, data);
+		break;
+	case HF_WIRE_MAP_DATA:
+		if (h->count != 1 || hf_wire_map_data_decode(meta, h->meta_len, &map))
+			return;
+		if (h->tag == UINT64_MAX)
+			have_size(v, map.size_blocks);
+		else if (h->tag < v->core->record.leg_count)
+			hf_volume_resync_map(v, (uint32_t)h->tag, &map);
+		break;
+	default:
+		break;
+	}
+}
+
+void hf_volume_run_room(struct hf_volume_run *v, struct hf_peer *p)
+{
+	if (v->stopping)
+		return;
+	hf_task_defer(v->host->r, &v->turn);
+	hf_volume_read_retry(v);
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++)
+		if (v->peer[i] == p)
+			hf_volume_resync_pump(v, i);
+}
+
+void hf_volume_run_tick(struct hf_volume_run *v)
+{
+	struct hf_event e = { .kind = HF_EV_TICK };
+
+	if (v->stopping) {
+		hf_task_defer(v->host->r, &v->stop_task);
+		return;
+	}
+	update_replay_floor(v);
+	hf_volume_run_step(v, &e);
+	if (v->stopping)
+		return;
+	hf_volume_read_retry(v);
+	if (v->sizing && now_of(v) >= v->sizing_at + 200 * HF_MS)
+		ask_size(v);
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++)
+		hf_volume_resync_pump(v, i);
+}
+
+/* Life. */
+
+struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c, const struct hf_record *record, uint64_t ver,
+					bool forced, bool accept_loss, const struct hf_volume_owner *owner, void *ctx)
+{
+	struct hf_volume_run *v = calloc(1, sizeof(*v));
+	struct hf_event e = { .kind = HF_EV_START, .record = record, .ver = ver, .forced = forced, .accept_loss = accept_loss };
+
+	hf_assert(v);
+	v->core = calloc(1, sizeof(*v->core));
+	v->replay = malloc(HF_WRITE_BLOCKS_MAX * HF_BLOCK);
+	hf_assert(v->core && v->replay);
+	v->host = h;
+	v->cluster = c;
+	v->owner = owner;
+	v->ctx = ctx;
+	hf_list_init(&v->pending);
+	hf_list_init(&v->finished);
+	hf_list_init(&v->sessions);
+	hf_list_init(&v->read_free);
+	hf_list_init(&v->parked);
+	hf_task_init(&v->turn, on_turn);
+	hf_task_init(&v->complete, on_complete);
+	hf_task_init(&v->stop_task, on_stop_task);
+	hf_assert(hf_ec_init(&v->ec, record->geometry.k, record->geometry.m) == 0);
+	snprintf(v->key, sizeof(v->key), "volume/%s", record->name);
+	hf_volume_init(v->core, h->name, HF_LEASE_NS);
+	hf_reactor_random(h->r, &e.incarnation, sizeof(e.incarnation));
+	hf_uuid_stamp(&e.incarnation);
+	hf_list_add_tail(&h->volumes, &v->link);
+	for (uint32_t i = 0; i < record->leg_count; i++) {
+		v->peer[i] = hf_host_peer(h, record->leg[i].host);
+		v->core->leg[i].local = strcmp(record->leg[i].host, h->name) == 0;
+	}
+	hf_volume_run_step(v, &e);
+	for (uint32_t i = 0; i < record->leg_count; i++) {
+		struct hf_event up = { .kind = HF_EV_LEG_UP, .leg = i, .gen = v->peer[i]->gen };
+
+		if (hf_peer_is_up(v->peer[i]))
+			hf_volume_run_step(v, &up);
+	}
+	return v;
+}
+
+void hf_volume_run_stop(struct hf_volume_run *v, const char *why)
+{
+	struct hf_event e = { .kind = HF_EV_STOP, .why = why };
+
+	hf_volume_run_step(v, &e);
+}
+
+void hf_volume_run_free(struct hf_volume_run *v)
+{
+	struct hf_list *n;
+
+	hf_assert(v->stopped_told);
+	hf_list_del(&v->link);
+	hf_task_cancel(&v->turn);
+	hf_task_cancel(&v->complete);
+	hf_task_cancel(&v->stop_task);
+	for (uint32_t i = 0; i < HF_LEGS_MAX; i++) {
+		free(v->resync[i]);
+		if (v->load.frag[i])
+			hf_buf_put(v->load.frag[i]);
+	}
+	while ((n = hf_list_pop(&v->read_free)))
+		free(hf_container_of(n, struct hf_read_op, link));
+	free(v->core);
+	free(v->replay);
+	free(v);
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+/*
+ * volume_send - build the frames that a primary sends to its legs. Each leg gets its own encoding of the same ops (DESIGN.md
+ * 2); fragments are coded straight into the send buffer.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "codec/csum.h"
+#include "engine/leg_run.h"
+#include "engine/volume_run.h"
+
+#define APPEND_META_MAX (64u << 10)
+
+static struct hf_wire_header header(struct hf_volume_run *v, uint32_t leg, uint8_t type)
+{
+	return (struct hf_wire_header){
+		.type = type,
+		.leg = v->core->record.leg[leg].uuid,
+		.epoch = v->core->epoch,
+		.commit = v->core->committed,
+	};
+}
+
+static uint8_t *begin(struct hf_volume_run *v, uint32_t leg, uint32_t meta, struct hf_conn **conn)
+{
+	*conn = hf_volume_run_conn(v, leg);
+	return *conn ? hf_conn_reserve(*conn, meta, 0, true) : NULL;
+}
+
+void hf_volume_send_prepare(struct hf_volume_run *v, uint32_t leg)
+{
+	struct hf_wire_header h = header(v, leg, HF_WIRE_PREPARE);
+	struct hf_prepare m = { .epoch = v->core->epoch, .incarnation = v->core->incarnation, .ver = v->core->ver };
+	struct hf_conn *c;
+	uint8_t *meta = begin(v, leg, 128, &c);
+
+	if (!meta)
+		return;
+	h.meta_len = hf_wire_prepare_encode(meta, &m);
+	hf_conn_commit(c, &h);
+}
+
+/* Before a leg has told the size as of the decision: the largest that a member showed. */
+static uint64_t known_size(const struct hf_volume_run *v)
+{
+	uint64_t size = v->size_blocks;
+
+	for (uint32_t i = 0; !v->size_blocks && i < v->core->record.leg_count; i++)
+		if ((v->core->promotion.valid & HF_LEG_BIT(i)) && v->core->promotion.reply[i].size_blocks > size)
+			size = v->core->promotion.reply[i].size_blocks;
+	return size;
+}
+
+void hf_volume_send_adopt(struct hf_volume_run *v, uint32_t leg, const struct hf_adopt *m)
+{
+	struct hf_wire_header h = header(v, leg, HF_WIRE_ADOPT);
+	struct hf_adopt with_size = *m;
+	struct hf_conn *c;
+	uint8_t *meta = begin(v, leg, 2048, &c);
+
+	if (!meta)
+		return;
+	with_size.size_blocks = known_size(v);
+	h.meta_len = hf_wire_adopt_encode(meta, &with_size);
+	hf_conn_commit(c, &h);
+}
+
+void hf_volume_send_lease(struct hf_volume_run *v, uint32_t leg)
+{
+	struct hf_wire_header h = header(v, leg, HF_WIRE_APPEND);
+	struct hf_conn *c;
+
+	h.tag = hf_reactor_now(v->host->r);
+	if (begin(v, leg, 0, &c))
+		hf_conn_commit(c, &h);
+}
+
+void hf_volume_send_synced(struct hf_volume_run *v, uint32_t leg)
+{
+	struct hf_wire_header h = header(v, leg, HF_WIRE_SYNCED);
+	struct hf_conn *c;
+
+	if (begin(v, leg, 0, &c))
+		hf_conn_commit(c, &h);
+}
+
+void hf_volume_send_release(struct hf_volume_run *v, uint32_t leg)
+{
+	struct hf_wire_header h = header(v, leg, HF_WIRE_RELEASE);
+	struct hf_conn *c;
+
+	if (v->core->epoch && begin(v, leg, 0, &c))
+		hf_conn_commit(c, &h);
+}
+
+/* This leg's share of one plaintext block, and its checksum. */
+static uint32_t encode_block(struct hf_volume_run *v, uint32_t leg, const uint8_t *block, uint32_t block_crc, uint8_t *out)
+{
+	const struct hf_record *r = &v->core->record;
+	uint8_t frag = r->leg[leg].frag;
+
+	if (hf_frag_is_whole(r->geometry, frag)) {
+		memcpy(out, block, HF_BLOCK);
+		return block_crc;
+	}
+	hf_ec_encode(&v->ec, frag, block, out);
+	return hf_crc32c(out, hf_frag_size(r->geometry, frag));
+}
+
+/* The op and its plaintext: from the window, or from the log of a whole leg here. */
+static struct hf_entry *op_at(struct hf_volume_run *v, hf_seq seq, struct hf_entry *from_log, const uint8_t **blocks)
+{
+	if (seq >= v->core->base) {
+		struct hf_slot *s = &v->slot[seq % HF_WINDOW];
+
+		*blocks = s->buf ? s->buf->data : NULL;
+		return &v->core->window[seq % HF_WINDOW];
+	}
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
+		struct hf_leg_run *l = hf_volume_run_local_leg(v, i);
+
+		if (!l || l->failed || !hf_frag_is_whole(l->id.geometry, l->id.frag))
+			continue;
+		if (hf_store_entry(l->store, seq, from_log, v->replay) == 0) {
+			*blocks = v->replay;
+			return from_log;
+		}
+	}
+	return NULL;
+}
+
+/* How many ops from `from` on fit into one frame. */
+static hf_seq frame_end(struct hf_volume_run *v, hf_seq from, hf_seq to, uint32_t frag, uint32_t *meta, uint32_t *data)
+{
+	hf_seq s;
+
+	if (from < v->core->base) {	/* replay from the log: one at a time */
+		*meta = HF_WIRE_ENTRY + 8 * HF_WRITE_BLOCKS_MAX;
+		*data = HF_WRITE_BLOCKS_MAX * frag;
+		return from;
+	}
+	*meta = *data = 0;
+	for (s = from; s <= to; s++) {
+		const struct hf_entry *e = &v->core->window[s % HF_WINDOW];
+		uint32_t m = hf_wire_entry_size(e), d = hf_entry_has_payload(e) ? e->nblocks * frag : 0;
+
+		if (*meta + m > APPEND_META_MAX || *data + d > HF_FRAME_PAYLOAD_MAX)
+			break;
+		*meta += m;
+		*data += d;
+	}
+	return s - 1;
+}
+
+/* One frame of ops; more follow in this turn as long as the connection has room. */
+void hf_volume_send_append(struct hf_volume_run *v, uint32_t leg, hf_seq from, hf_seq to)
+{
+	uint32_t frag = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
+	struct hf_conn *c = hf_volume_run_conn(v, leg);
+
+	while (c && from <= to) {
+		struct hf_wire_header h = header(v, leg, HF_WIRE_APPEND);
+		uint32_t meta_len, data_len, data = 0;
+		hf_seq end = frame_end(v, from, to, frag, &meta_len, &data_len);
+		uint8_t *meta = hf_conn_reserve(c, meta_len, data_len, false);
+		struct hf_entry from_log;
+
+		if (!meta)
+			return;
+		for (hf_seq s = from; s <= end; s++) {
+			const uint8_t *blocks = NULL;
+			struct hf_entry *e = op_at(v, s, &from_log, &blocks);
+			uint32_t size;
+
+			hf_assert(e && e->seq == s);
+			size = hf_wire_entry_size(e);
+			if (from < v->core->base)
+				meta_len = size;
+			for (uint32_t b = 0; hf_entry_has_payload(e) && b < e->nblocks; b++) {
+				e->frag_crc[b] = encode_block(v, leg, blocks + (size_t)b * HF_BLOCK, e->block_crc[b],
+							      meta + meta_len + data);
+				data += frag;
+			}
+			hf_wire_entry_encode(meta + h.meta_len, e);
+			h.meta_len += size;
+			h.count++;
+		}
+		h.data_len = data;
+		h.tag = hf_reactor_now(v->host->r);
+		hf_conn_commit(c, &h);
+		hf_volume_sent(v->core, leg, end, hf_reactor_now(v->host->r));
+		hf_volume_send_done(v->core, leg);
+		from = end + 1;
+	}
+}
+
+bool hf_volume_send_resync(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba, uint32_t nblocks, uint64_t zero,
+			   const uint8_t *blocks)
+{
+	uint32_t frag = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
+	struct hf_entry e = { .type = HF_OP_RESYNC, .epoch = v->core->epoch, .seq = seq, .lba = lba, .nblocks = nblocks, .zero = zero };
+	struct hf_wire_header h = header(v, leg, HF_WIRE_APPEND);
+	struct hf_conn *c = hf_volume_run_conn(v, leg);
+	uint32_t meta_len = hf_wire_entry_size(&e);
+	uint8_t *meta = c ? hf_conn_reserve(c, meta_len, nblocks * frag, false) : NULL;
+
+	if (!meta)
+		return false;
+	e.ver = v->core->ver;
+	for (uint32_t b = 0; b < nblocks; b++) {
+		const uint8_t *block = blocks + (size_t)b * HF_BLOCK;
+
+		e.block_crc[b] = hf_crc32c(block, HF_BLOCK);
+		e.frag_crc[b] = encode_block(v, leg, block, e.block_crc[b], meta + meta_len + (size_t)b * frag);
+	}
+	h.meta_len = hf_wire_entry_encode(meta, &e);
+	h.data_len = nblocks * frag;
+	h.count = 1;
+	h.tag = hf_reactor_now(v->host->r);
+	hf_conn_commit(c, &h);
+	return true;
+}

@@ -42,8 +42,8 @@ libs := -luring -lisal -lsqlite3 -ljansson -lcrypto -lpthread
 # One archive per layer (daemon/README.md says which may use which).
 base := assert.c err.c log.c parse.c uuid.c
 codec := csum.c ec.c
-core := entry.c
-format := json_read.c record.c
+core := decide.c entry.c insync.c leg.c volume.c volume_leg.c volume_op.c volume_promote.c
+format := json_read.c record.c wire.c
 io := reactor.c reactor_uring.c sys.c jobs.c buf.c
 store :=
 engine :=
@@ -63,14 +63,15 @@ sbin_programs := holdfastd
 bench_programs := holdfast-bench-engine
 
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
-testlib := cluster_driver_sqlite.c
+testlib := cluster_driver_sqlite.c nbd_raw.c ram_export.c
 sim :=
 unit := test_base_parse test_codec_csum test_codec_ec test_ctl_events test_format_record
 contract := test_cluster
 story :=
 golden :=
-# Programs of tests/sim that judge seeded runs, and clients of the system tests (linked with libnbd).
+# Programs of tests/sim that judge seeded runs; servers of tests/lib without a cluster; clients (linked with libnbd).
 sim_main :=
+server := nbd_ram
 client := nbd_verify
 
 # ---------------------------------------------------------------- rules
@@ -81,9 +82,10 @@ sim_src := $(call here,$(addprefix tests/sim/,$(sim)))
 families := unit contract story golden
 $(foreach f,$(families),$(eval $(f)_src := $(call here,$(patsubst %,tests/$(f)/%.c,$($(f))))))
 sim_main_src := $(call here,$(patsubst %,tests/sim/%.c,$(sim_main)))
+server_src := $(call here,$(patsubst %,tests/lib/%.c,$(server)))
 client_src := $(call here,$(patsubst %,tests/lib/%.c,$(client)))
 program_src := $(sort $(foreach p,$(programs),$(src_$(p))))
-test_src := $(foreach f,$(families) sim_main,$($(f)_src))
+test_src := $(foreach f,$(families) sim_main server,$($(f)_src))
 all_src := $(foreach l,$(layers),$($(l)_src)) $(program_src) $(testlib_src) $(sim_src) $(test_src) $(client_src)
 all_obj := $(all_src:%.c=$(O)/%.o)
 
@@ -91,7 +93,7 @@ archives := $(foreach l,$(layers),$(O)/libhf_$(l).a)
 test_archives := $(O)/libhf_testlib.a $(O)/libhf_sim.a
 group = -Wl,--start-group $(1) -Wl,--end-group
 bins := $(foreach p,$(programs),$(if $(src_$(p)),$(O)/bin/$(p)))
-$(foreach f,$(families) sim_main client,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
+$(foreach f,$(families) sim_main server client,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
 test_bins := $(test_src:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
@@ -172,7 +174,7 @@ check-unit: all $(test_archives) $(test_bins)
 check-sim: $(sim_main_bin)
 	$(Q)tests/run $(O) part sim $(sim_main_bin)
 
-check-system: all $(client_bin)
+check-system: all $(server_bin) $(client_bin)
 	$(Q)tests/run $(O) part system $(or $(T),$(system))
 
 .PHONY: demo bench lint

@@ -12,7 +12,7 @@ my %may = (
 	format => [qw(base codec core)],
 	io => [qw(base)],
 	store => [qw(base codec core format io)],
-	engine => [qw(base codec core format io store cluster/cluster.h)],
+	engine => [qw(base codec core format io store cluster/cluster.h front/front.h)],
 	cluster => [qw(base io)],
 	front => [qw(base io)],
 	ctl => [qw(base codec core format io store engine cluster front)],
@@ -23,7 +23,7 @@ my %may = (
 my @doors = (
 	[ qr/^liburing/, qr{^daemon/io/reactor_uring\.c$} ],
 	[ qr/^isa-l/, qr{^daemon/codec/(ec|csum)\.c$} ],
-	[ qr/^sqlite3/, qr{^daemon/cluster/cluster_sqlite\.c$} ],
+	[ qr/^sqlite3/, qr{^daemon/cluster/(cluster_sqlite|sqlite_db)\.c$} ],
 	[ qr/^jansson/, qr{^daemon/format/(record\.c|json_read\.[ch])$|^daemon/ctl/|^daemon/[a-z_]+\.c$|^tools/} ],
 	[ qr/^(libnbd|cmocka)/, qr{^tests/} ],
 );

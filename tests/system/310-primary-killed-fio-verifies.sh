@@ -13,7 +13,7 @@ must 'a reconnecting client stands before it' bridge_start vol nbd
 fio_job() {
 	fio --name=job --ioengine=nbd --uri="nbd+unix:///vol?socket=$T/bridge.sock" --rw=randwrite --bs=4k \
 		--size=64M --iodepth=16 --rate_iops=,4000 --randseed=310 --verify=crc32c --do_verify=1 \
-		--verify_fatal=1 --verify_dump=0 --output="$T/fio.log" ${1:+"$1"}
+		--verify_fatal=1 --verify_dump=0 --verify_state_save=0 --output="$T/fio.log" ${1:+"$1"}
 }
 fio_job "" &
 fio_pid=$!

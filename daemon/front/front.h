@@ -26,7 +26,7 @@ struct hf_request {
 	enum hf_request_kind kind;
 	uint64_t lba;			/* first block */
 	uint32_t nblocks;		/* READ, WRITE: 1..HF_WRITE_BLOCKS_MAX; ZERO: 1..HF_ZERO_BLOCKS_MAX */
-	struct hf_buf *buf;		/* READ, WRITE: nblocks * 4096 bytes from buf->data; the volume takes a reference */
+	struct hf_buf *buf;		/* READ, WRITE: nblocks * 4096 bytes of data; the volume takes a reference */
 	void (*done)(struct hf_request *q, int result); /* 0, or -EIO, -EINVAL, -ENOSPC, -ESHUTDOWN (session fenced) */
 	struct hf_session *session;	/* set by the volume */
 	struct hf_list link;		/* the volume's while it is under way */

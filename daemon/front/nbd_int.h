@@ -33,7 +33,7 @@ enum {
 	NBD_PIECE_BYTES = HF_WRITE_BLOCKS_MAX * HF_BLOCK,
 	NBD_ZERO_BYTES = HF_ZERO_BLOCKS_MAX * HF_BLOCK,
 	NBD_WHOLE_PIECES = 8,			/* largest read that is answered as one reply: 2 MiB */
-	NBD_HELD_MAX = 16 << 20,		/* bytes of payload that one connection may hold */
+	NBD_HELD_MAX = 8 << 20,		/* bytes of payload that one connection may hold */
 	NBD_RX_HANDSHAKE = 16 << 10,		/* bytes received at once: haggling */
 	NBD_RX_BYTES = 512 << 10,		/* ... and transmission */
 	NBD_DIRECT_MIN = 32 << 10,		/* a payload's rest of this size is received in place, not copied */

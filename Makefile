@@ -54,7 +54,9 @@ layers := ctl front cluster engine store io format core codec base
 
 # Programs: $(O)/bin/NAME from the paths in src_NAME and the archives. A program with an empty list is not built.
 src_holdfastd :=
-src_holdfast :=
+src_holdfast := tools/args.c tools/client.c tools/cmd_dev.c tools/cmd_host.c tools/cmd_promote.c \
+	tools/cmd_status.c tools/cmd_volume.c tools/dev.c tools/dev_process.c tools/holdfast.c tools/merge.c \
+	tools/output.c
 src_holdfast-inspect :=
 src_holdfast-verify :=
 src_holdfast-bench-engine :=
@@ -65,7 +67,8 @@ bench_programs := holdfast-bench-engine
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
 testlib := cluster_driver_sqlite.c nbd_raw.c ram_export.c
 sim :=
-unit := test_base_parse test_codec_csum test_codec_ec test_ctl_events test_format_record
+unit := test_base_parse test_codec_csum test_codec_ec test_ctl_events test_format_record test_front_nbd test_front_nbd_fuzz \
+	test_front_nbd_io
 contract := test_cluster
 story :=
 golden :=

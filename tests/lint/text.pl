@@ -47,6 +47,9 @@ for my $file (@ARGV) {
 		my $w = columns($line);
 		print "$file:$n: $w columns, $width allowed\n" if $w > $width;
 		my $open = 'TO' . 'DO|FIX' . 'ME|XX' . 'X';
+		for my $doc ($line =~ /\b([A-Z][A-Z_]+\.md)\b/g) {
+			print "$file:$n: names $doc, which is not there\n" unless -e $doc || -e "docs/$doc";
+		}
 		print "$file:$n: open question without a number\n" if $line =~ /\b($open)\b(?!\(#\d+\))/;
 	}
 }

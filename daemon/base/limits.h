@@ -26,6 +26,8 @@
 #define HF_EPOCHS_MAX 64u		/* epoch starts that a leg remembers (R6, H11) */
 #define HF_FRAME_PAYLOAD_MAX (1u << 20)	/* bytes behind one wire header */
 
+#define HF_VERSION "0.1.0"
+
 /* Names. */
 #define HF_NAME_MAX 64u			/* bytes with the final NUL: host, tenant, volume */
 #define HF_ADDR_MAX 120u		/* bytes with the final NUL: "unix:/path" or "tcp:1.2.3.4:5" */
@@ -33,6 +35,7 @@
 /* Time, nanoseconds. */
 #define HF_MS 1000000ull
 #define HF_SEC 1000000000ull
+
 #define HF_LEASE_NS (2 * HF_SEC)	/* read lease (R11, H31) */
 
 #endif

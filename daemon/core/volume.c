@@ -183,7 +183,7 @@ static void on_tick(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 	case HF_PHASE_LOADING:
 	case HF_PHASE_ADOPTING:
 	case HF_PHASE_ACTIVATING:
-	case HF_PHASE_LEASE_WAIT:
+	case HF_PHASE_WAITING_LEASES:
 		hf_volume_promote_tick(v, now, out);
 		break;
 	}

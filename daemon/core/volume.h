@@ -23,7 +23,7 @@ enum hf_phase {
 	HF_PHASE_LOADING,		/* reading ops that some legs lack from legs that have them (R9) */
 	HF_PHASE_ADOPTING,		/* legs truncate, take missing ops, activate */
 	HF_PHASE_ACTIVATING,		/* compare-and-swap: who adopted is the in-sync set */
-	HF_PHASE_LEASE_WAIT,		/* the old primary's read leases run out (R10) */
+	HF_PHASE_WAITING_LEASES,		/* the old primary's read leases run out (R10) */
 	HF_PHASE_SERVING,
 	HF_PHASE_STOPPED,
 };

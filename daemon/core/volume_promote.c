@@ -305,7 +305,7 @@ void hf_volume_activated(struct hf_volume *v, hf_nsec now, struct hf_actions *ou
 		if ((v->promotion.answered & HF_LEG_BIT(i)) && over > v->serve_at)
 			v->serve_at = over;
 	}
-	v->phase = HF_PHASE_LEASE_WAIT;
+	v->phase = HF_PHASE_WAITING_LEASES;
 	if (v->serve_at <= now)
 		start_serving(v, now, out);
 }
@@ -317,6 +317,6 @@ void hf_volume_promote_tick(struct hf_volume *v, hf_nsec now, struct hf_actions 
 			hf_volume_prepare_leg(v, i, out);
 	hf_volume_try_decide(v, now, out);
 	hf_volume_try_activate(v, now, out);
-	if (v->phase == HF_PHASE_LEASE_WAIT && now >= v->serve_at)
+	if (v->phase == HF_PHASE_WAITING_LEASES && now >= v->serve_at)
 		start_serving(v, now, out);
 }

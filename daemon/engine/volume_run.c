@@ -223,6 +223,15 @@ int hf_volume_run_attach(struct hf_volume_run *v, struct hf_session *s, const ch
 
 void hf_volume_run_detach(struct hf_volume_run *v, struct hf_session *s)
 {
+	/* What it had sent and was not ordered yet is dropped; what was ordered comes before the next session's first op (R14). */
+	hf_list_each(&v->pending, n) {
+		struct hf_request *q = hf_container_of(n, struct hf_request, link);
+
+		if (q->session != s)
+			continue;
+		hf_list_del(&q->link);
+		hf_volume_run_finish(v, q, -ESHUTDOWN);
+	}
 	if (v->writer == s)
 		v->writer = NULL;
 	hf_list_del(&s->link);

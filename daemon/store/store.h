@@ -120,6 +120,7 @@ struct hf_store_reset {
 	uint32_t base_chain;
 	uint64_t size_blocks;		/* the volume's size at base */
 	struct hf_leg_state state;
+	bool wipe;			/* first drop all content: every block reads as zeros, all space is given back */
 	void (*done)(struct hf_store_reset *x, int result);
 	void *priv;
 };

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: MIT
+/* agent - follow the records: who is where, which volumes are ours (PROTOCOL.md R1, R7; DESIGN.md 3). */
+#include "engine/agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "engine/peer.h"
+
+#define TICK_NS (200 * HF_MS)
+#define RETRY_MIN_NS (200 * HF_MS)
+#define RETRY_MAX_NS (5 * HF_SEC)
+
+static void list_records(struct hf_agent *a);
+
+struct hf_agent_volume *hf_agent_find_volume(struct hf_agent *a, const char *name)
+{
+	hf_list_each(&a->volumes, n) {
+		struct hf_agent_volume *av = hf_container_of(n, struct hf_agent_volume, link);
+
+		if (strcmp(av->record.name, name) == 0 && !av->gone)
+			return av;
+	}
+	return NULL;
+}
+
+struct hf_agent_host *hf_agent_find_host(struct hf_agent *a, const char *name)
+{
+	hf_list_each(&a->hosts, n) {
+		struct hf_agent_host *h = hf_container_of(n, struct hf_agent_host, link);
+
+		if (strcmp(h->record.name, name) == 0)
+			return h;
+	}
+	return NULL;
+}
+
+/* Volumes that are primary here. */
+
+static struct hf_agent_volume *volume_of(struct hf_agent *a, struct hf_volume_run *run)
+{
+	hf_list_each(&a->volumes, n) {
+		struct hf_agent_volume *av = hf_container_of(n, struct hf_agent_volume, link);
+
+		if (av->run == run)
+			return av;
+	}
+	hf_unreachable();
+}
+
+static void on_serving(void *ctx, struct hf_volume_run *run)
+{
+	struct hf_agent *a = ctx;
+	struct hf_agent_volume *av = volume_of(a, run);
+
+	av->tries = 0;
+	av->record = run->core->record;
+	av->ver = run->core->ver;
+	hf_info("volume %s: serving in epoch %llu, tolerance %d", av->record.name, (unsigned long long)run->core->epoch,
+		run->core->tolerance);
+	a->ops->serving(a->ctx, av);
+}
+
+static void on_stopped(void *ctx, struct hf_volume_run *run)
+{
+	struct hf_agent *a = ctx;
+	struct hf_agent_volume *av = volume_of(a, run);
+	hf_nsec wait = RETRY_MIN_NS << (av->tries < 5 ? av->tries : 5);
+
+	snprintf(av->last_why, sizeof(av->last_why), "%s", run->core->stop_why ? run->core->stop_why : "stopped");
+	hf_info("volume %s: no longer primary here: %s", av->record.name, av->last_why);
+	a->ops->stopped(a->ctx, av, av->last_why);
+	av->run = NULL;
+	av->tries++;
+	av->retry_at = hf_reactor_now(a->r) + (wait < RETRY_MAX_NS ? wait : RETRY_MAX_NS);
+	hf_volume_run_free(run);
+	if (av->gone) {
+		hf_list_del(&av->link);
+		free(av);
+	}
+	if (!a->stopping)
+		hf_agent_refresh(a);
+}
+
+static void on_note(void *ctx, struct hf_volume_run *run, enum hf_note note, uint32_t leg)
+{
+	static const char *const kind[] = {
+		[HF_NOTE_EPOCH_CLAIMED] = "epoch-claimed",   [HF_NOTE_LEG_REMOVED] = "insync-leg-removed",
+		[HF_NOTE_LEG_ADDED] = "insync-leg-added",    [HF_NOTE_CATCH_UP_LOG] = "catch-up-by-log-started",
+		[HF_NOTE_CATCH_UP_CHUNKS] = "catch-up-by-chunks-started", [HF_NOTE_LEG_REFUSED] = "leg-refused",
+		[HF_NOTE_BLOCKED] = "writes-blocked",	     [HF_NOTE_UNBLOCKED] = "writes-unblocked",
+	};
+	struct hf_agent *a = ctx;
+	const struct hf_record *r = &run->core->record;
+	const char *why = run->core->leg[leg].why;
+	char words[256];
+
+	switch (note) {
+	case HF_NOTE_EPOCH_CLAIMED:
+		snprintf(words, sizeof(words), "epoch %llu, primary %s", (unsigned long long)run->core->epoch, r->primary);
+		break;
+	case HF_NOTE_BLOCKED:
+	case HF_NOTE_UNBLOCKED:
+		snprintf(words, sizeof(words), "tolerance %d, minimum %u", run->core->tolerance, r->min_tolerance);
+		break;
+	default:
+		snprintf(words, sizeof(words), "leg on %s%s%s; tolerance %d", r->leg[leg].host, why ? ": " : "", why ? why : "",
+			 run->core->tolerance);
+		break;
+	}
+	hf_info("volume %s: %s: %s", r->name, kind[note], words);
+	a->ops->event(a->ctx, kind[note], r->name, r->leg[leg].host, words);
+}
+
+static void on_repaired(void *ctx, struct hf_volume_run *run, uint32_t leg, uint64_t lba)
+{
+	struct hf_agent *a = ctx;
+	char words[128];
+
+	snprintf(words, sizeof(words), "block %llu failed its checksum and was rebuilt from other legs", (unsigned long long)lba);
+	hf_warn("volume %s: leg on %s: %s", run->core->record.name, run->core->record.leg[leg].host, words);
+	a->ops->event(a->ctx, "block-repaired", run->core->record.name, run->core->record.leg[leg].host, words);
+}
+
+static void on_lost_block(void *ctx, struct hf_volume_run *run, uint64_t lba)
+{
+	struct hf_agent *a = ctx;
+	char words[128];
+
+	snprintf(words, sizeof(words), "a read at block %llu found no leg that can give it back", (unsigned long long)lba);
+	hf_error("volume %s: %s", run->core->record.name, words);
+	a->ops->event(a->ctx, "block-unreadable", run->core->record.name, a->self.name, words);
+}
+
+static const struct hf_volume_owner volume_owner = {
+	.serving = on_serving,
+	.stopped = on_stopped,
+	.note = on_note,
+	.repaired = on_repaired,
+	.lost_block = on_lost_block,
+};
+
+static void start_volume(struct hf_agent *a, struct hf_agent_volume *av, bool forced, bool accept_loss)
+{
+	hf_info("volume %s: claiming epoch %llu", av->record.name, (unsigned long long)av->record.epoch + 1);
+	av->run = hf_volume_run_new(&a->host, a->cluster, &av->record, av->ver, forced, accept_loss, &volume_owner, a);
+}
+
+int hf_agent_promote(struct hf_agent *a, struct hf_agent_volume *av, bool accept_loss)
+{
+	if (av->run && av->run->open)
+		return -EALREADY;
+	if (av->run && !accept_loss)
+		return -EINPROGRESS;
+	if (av->run) {			/* one that waits for legs: the operator's word lets it go on */
+		av->run->core->accept_loss = true;
+		return -EINPROGRESS;
+	}
+	start_volume(a, av, true, accept_loss);
+	return 0;
+}
+
+/* A volume whose record names this host is served here, without a command. */
+static void consider(struct hf_agent *a, struct hf_agent_volume *av)
+{
+	bool ours = strcmp(av->record.primary, a->self.name) == 0;
+
+	if (av->run || av->gone || !ours || !a->ready || a->stopping)
+		return;
+	if (hf_reactor_now(a->r) >= av->retry_at)
+		start_volume(a, av, false, false);
+}
+
+/* Records. */
+
+static void take_volume(struct hf_agent *a, const struct hf_cluster_item *item)
+{
+	struct hf_agent_volume *av;
+	struct hf_errmsg err;
+	struct hf_record r;
+
+	if (hf_record_decode(item->value, &r, &err)) {
+		hf_error("record %s of the cluster store is damaged: %s", item->key, err.text);
+		return;
+	}
+	av = hf_agent_find_volume(a, r.name);
+	if (av && !hf_uuid_is_equal(&av->record.volume, &r.volume)) {
+		av->gone = true;	/* deleted and made anew */
+		if (av->run)
+			hf_volume_run_poke(av->run);
+		av = NULL;
+	}
+	if (!av) {
+		av = calloc(1, sizeof(*av));
+		hf_assert(av);
+		hf_list_add_tail(&a->volumes, &av->link);
+	}
+	av->seen = true;
+	if (item->ver > av->ver || av->ver == 0) {
+		av->record = r;
+		av->ver = item->ver;
+		if (av->run && item->ver != av->run->core->ver)
+			hf_volume_run_poke(av->run);
+	}
+	for (uint32_t i = 0; i < r.leg_count; i++)
+		if (strcmp(r.leg[i].host, a->self.name) == 0)
+			hf_agent_open_leg(a, &r, i);
+	consider(a, av);
+}
+
+static void on_alive(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+{
+	struct hf_agent_host *h = q->ctx;
+
+	(void)items;
+	(void)count;
+	(void)ver;
+	h->asking = false;
+	if (result >= 0)
+		h->alive = result == 1;
+}
+
+static void ask_alive(struct hf_agent *a, struct hf_agent_host *h)
+{
+	if (h->asking)
+		return;
+	h->asking = true;
+	h->alive_req.done = on_alive;
+	h->alive_req.ctx = h;
+	a->cluster->ops->alive(a->cluster, &h->alive_req, h->record.name);
+}
+
+static void take_host(struct hf_agent *a, const struct hf_cluster_item *item)
+{
+	struct hf_host_record r;
+	struct hf_errmsg err;
+	struct hf_agent_host *h;
+
+	if (hf_host_record_decode(item->value, &r, &err)) {
+		hf_error("record %s of the cluster store is damaged: %s", item->key, err.text);
+		return;
+	}
+	h = hf_agent_find_host(a, r.name);
+	if (!h) {
+		h = calloc(1, sizeof(*h));
+		hf_assert(h);
+		h->agent = a;
+		hf_list_add_tail(&a->hosts, &h->link);
+	}
+	h->record = r;
+	ask_alive(a, h);
+	if (strcmp(r.name, a->self.name) != 0)
+		hf_host_set_address(&a->host, r.name, r.addr);
+}
+
+static void forget_unseen(struct hf_agent *a)
+{
+	hf_list_each(&a->volumes, n) {
+		struct hf_agent_volume *av = hf_container_of(n, struct hf_agent_volume, link);
+
+		if (av->seen)
+			continue;
+		av->gone = true;
+		if (av->run) {
+			hf_volume_run_poke(av->run);
+		} else {
+			hf_list_del(&av->link);
+			free(av);
+		}
+	}
+}
+
+static void on_listed(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+{
+	struct hf_agent *a = q->ctx;
+
+	(void)ver;
+	a->listing = false;
+	if (a->stopping)
+		return;
+	if (result == 0) {
+		bool first = !a->ready;
+
+		hf_list_each(&a->volumes, n)
+			hf_container_of(n, struct hf_agent_volume, link)->seen = false;
+		for (size_t i = 0; i < count; i++)
+			if (strncmp(items[i].key, HF_RECORD_HOST_PREFIX, strlen(HF_RECORD_HOST_PREFIX)) == 0)
+				take_host(a, &items[i]);
+		for (size_t i = 0; i < count; i++)
+			if (strncmp(items[i].key, HF_RECORD_VOLUME_PREFIX, strlen(HF_RECORD_VOLUME_PREFIX)) == 0)
+				take_volume(a, &items[i]);
+		a->ready = true;
+		forget_unseen(a);
+		if (first)
+			a->ops->ready(a->ctx, 0, NULL);
+	} else {
+		hf_warn("cluster store: %s; trying again", hf_strerror(result));
+	}
+	if (a->list_again || result) {
+		a->list_again = false;
+		if (result == 0)
+			list_records(a);
+	}
+}
+
+static void list_records(struct hf_agent *a)
+{
+	if (a->stopping)
+		return;
+	if (a->listing) {
+		a->list_again = true;
+		return;
+	}
+	a->listing = true;
+	a->list_req.done = on_listed;
+	a->list_req.ctx = a;
+	a->cluster->ops->list(a->cluster, &a->list_req, "");
+}
+
+void hf_agent_refresh(struct hf_agent *a)
+{
+	list_records(a);
+}
+
+static void on_changed(struct hf_cluster_watch *w)
+{
+	list_records(w->ctx);
+}
+
+static void on_tick(struct hf_timer *t)
+{
+	struct hf_agent *a = hf_container_of(t, struct hf_agent, tick);
+
+	if (!a->ready && !a->listing)
+		list_records(a);
+	if (++a->ticks % 5 == 0)
+		hf_list_each(&a->hosts, n)
+			ask_alive(a, hf_container_of(n, struct hf_agent_host, link));
+	hf_list_each(&a->volumes, n)
+		consider(a, hf_container_of(n, struct hf_agent_volume, link));
+	hf_timer_set(a->r, &a->tick, hf_reactor_now(a->r) + TICK_NS);
+}
+
+/* Start: cluster uuid, announce, own host record, then the records of all. */
+
+static void fail_start(struct hf_agent *a, int result, const char *why)
+{
+	a->ops->ready(a->ctx, result, why);
+}
+
+static void put_self(struct hf_agent *a);
+
+static void on_self_put(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+{
+	struct hf_agent *a = q->ctx;
+
+	(void)items;
+	(void)count;
+	(void)ver;
+	if (a->stopping)
+		return;
+	if (result) {
+		put_self(a);		/* changed or uncertain: read it and write again */
+		return;
+	}
+	a->watch.changed = on_changed;
+	a->watch.ctx = a;
+	a->watch.prefix[0] = '\0';
+	a->cluster->ops->watch(a->cluster, &a->watch);
+	hf_timer_set(a->r, &a->tick, hf_reactor_now(a->r) + TICK_NS);
+	list_records(a);
+}
+
+static void on_self_got(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+{
+	struct hf_agent *a = q->ctx;
+	char key[HF_RECORD_KEY_MAX], *text = NULL;
+
+	(void)ver;
+	if (a->stopping)
+		return;
+	if (result && result != -ENOENT) {
+		fail_start(a, result, "the cluster store cannot be read");
+		return;
+	}
+	hf_assert(hf_host_record_encode(&a->self, &text) == 0);
+	a->self_req.done = on_self_put;
+	a->cluster->ops->cas(a->cluster, &a->self_req, hf_record_host_key(a->self.name, key), count ? items[0].ver : 0, text);
+	free(text);
+}
+
+static void put_self(struct hf_agent *a)
+{
+	char key[HF_RECORD_KEY_MAX];
+
+	a->self_req.done = on_self_got;
+	a->self_req.ctx = a;
+	a->cluster->ops->get(a->cluster, &a->self_req, hf_record_host_key(a->self.name, key));
+}
+
+static void on_announced(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+{
+	struct hf_agent *a = q->ctx;
+
+	(void)items;
+	(void)count;
+	(void)ver;
+	if (a->stopping)
+		return;
+	if (result) {
+		fail_start(a, result, result == -EEXIST ? "another daemon with this host's name is running" : "it could not be announced");
+		return;
+	}
+	put_self(a);
+}
+
+static const struct hf_host_ops host_ops = {
+	.format = hf_agent_format,
+	.delete = hf_agent_delete,
+	.is_opening = hf_agent_is_opening,
+};
+
+static void on_cluster_uuid(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+{
+	struct hf_agent *a = q->ctx;
+	struct hf_uuid uuid;
+
+	(void)ver;
+	if (a->stopping)
+		return;
+	if (result == 0 && (count != 1 || hf_uuid_parse(items[0].value, &uuid)))
+		result = -EPROTO;
+	if (result) {
+		fail_start(a, result, "the cluster store has no valid cluster identity (key \"cluster\")");
+		return;
+	}
+	hf_host_init(&a->host, a->r, a->pool, a->self.name, &uuid, &host_ops, a, a->listen_fd);
+	a->started = true;
+	a->self.incarnation = a->host.instance;
+	a->req.done = on_announced;
+	a->cluster->ops->announce(a->cluster, &a->req, a->self.name);
+}
+
+int hf_agent_start(struct hf_agent *a, struct hf_reactor *r, struct hf_cluster *c, const struct hf_agent_params *p,
+		   const struct hf_agent_ops *ops, void *ctx)
+{
+	memset(a, 0, sizeof(*a));
+	a->r = r;
+	a->cluster = c;
+	a->ops = ops;
+	a->ctx = ctx;
+	a->listen_fd = p->listen_fd;
+	snprintf(a->self.name, sizeof(a->self.name), "%s", p->name);
+	snprintf(a->self.addr, sizeof(a->self.addr), "%s", p->addr);
+	snprintf(a->self.domain, sizeof(a->self.domain), "%s", p->domain);
+	a->self.boot = p->boot;
+	snprintf(a->leg_dir, sizeof(a->leg_dir), "%s", p->leg_dir);
+	hf_list_init(&a->legs);
+	hf_list_init(&a->volumes);
+	hf_list_init(&a->hosts);
+	hf_timer_init(&a->tick, on_tick);
+	a->pool = hf_buf_pool_new(p->pool_bytes);
+	if (!a->pool)
+		return -ENOMEM;
+	a->req.done = on_cluster_uuid;
+	a->req.ctx = a;
+	c->ops->get(c, &a->req, HF_RECORD_CLUSTER_KEY);
+	return 0;
+}
+
+void hf_agent_stop(struct hf_agent *a)
+{
+	if (a->stopping)
+		return;
+	a->stopping = true;
+	hf_timer_clear(&a->tick);
+	hf_list_each(&a->volumes, n) {
+		struct hf_agent_volume *av = hf_container_of(n, struct hf_agent_volume, link);
+
+		if (av->run)
+			hf_volume_run_stop(av->run, "the daemon stops");
+	}
+}
+
+bool hf_agent_is_idle(const struct hf_agent *a)
+{
+	for (const struct hf_list *n = a->volumes.next; n != &a->volumes; n = n->next)
+		if (hf_container_of(n, struct hf_agent_volume, link)->run)
+			return false;
+	return !a->listing;
+}

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# filesystem - the story of tests 340 and 341: a file system on a loop device over a reconnecting NBD client lives through a
-# failover under load. filesystem_story ext4|xfs
+# filesystem - the story of tests 340 and 341: a file system on a loop device over a reconnecting NBD client lives
+# through a failover under load. filesystem_story ext4|xfs
 . "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
 
 # Writes and syncs files for ever; a name enters the list only after its fsync returned.
@@ -54,7 +54,7 @@ filesystem_story() {
 	need qemu-storage-daemon losetup "mkfs.$fs" jq
 	need_loop_and_fuse
 	grep -qw "$fs" /proc/filesystems || skip_all "the kernel has no $fs"
-	begin
+	begin_cluster
 	must 'four hosts start' cluster_up 4
 	must 'a 2+1 volume with a local full leg is served' create_2_1 vol 512M
 	must 'a reconnecting client shows it as a file' bridge_start vol fuse
@@ -67,19 +67,17 @@ filesystem_story() {
 	mounts+=("$T/mnt")
 	mkdir "$T/mnt/d"
 
-	writer "$T/mnt/d" "$T/list" 2>"$T/writer.log" &
-	writer_pid=$!
-	pids+=("$writer_pid")
-	must 'a program writes and syncs files' wait_until 20 eval '[ "$(wc -l <"$T/list")" -ge 50 ]'
+	start_bg writer writer "$T/mnt/d" "$T/list"
+	writer_pid=$BG
+	must 'a program writes and syncs files' wait_for 20 eval '[ "$(wc -l <"$T/list")" -ge 50 ]'
 	paused=$(now_ms)
 	must 'the primary is killed under load' dev kill hostA
 	must 'another host is promoted' hf promote vol --to hostB
 	before=$(wc -l <"$T/list")
-	ok 'the program goes on after a pause' wait_until 30 eval "[ \"\$(wc -l <'$T/list')\" -ge $((before + 20)) ]"
+	ok 'the program goes on after a pause' wait_for 30 eval "[ \"\$(wc -l <'$T/list')\" -ge $((before + 20)) ]"
 	figure "$fs: twenty more syncs $(($(now_ms) - paused)) ms after the kill"
 	ok 'it met no error' kill -0 "$writer_pid"
-	kill "$writer_pid"
-	wait "$writer_pid" 2>/dev/null
+	ok 'it stops when told' stop_bg "$writer_pid"
 	ok 'it wrote no complaint' test ! -s "$T/writer.log"
 	ok 'every synced file is intact' intact "$T/list"
 	ok 'the file system unmounts' umount "$T/mnt"

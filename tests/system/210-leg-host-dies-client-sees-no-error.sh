@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Killing any one host that keeps a fragment costs the client a pause, never an error and never an acknowledged write.
 . "$(dirname "$0")/../lib/cluster.sh"
-begin
+begin_cluster
 must 'four hosts start' cluster_up 4
 must 'a 2+1 volume with a local full leg is served' create_2_1 vol
 must 'a client writes and reads it' load_start vol --blocks 8192 --depth 16
@@ -20,8 +20,8 @@ one_host hostC
 one_host hostD
 
 ok 'the client saw no error and every block is right' load_stop
-ok 'the connection was never cut' test "$(value_of "$T/load.out" reconnects)" = 0
+ok 'the connection was never cut' test "$(load_figure reconnects)" = 0
 ok 'full tolerance again' tolerance_is vol 2
-figure "3 fragment hosts killed: $(value_of "$T/load.out" acked) writes acknowledged," \
-	"longest stall $(value_of "$T/load.out" stall_ms) ms"
+figure "3 fragment hosts killed: $(load_figure acked) writes acknowledged," \
+	"longest stall $(load_figure stall_ms) ms"
 finish

@@ -5,8 +5,9 @@
 begin_cluster
 must 'four hosts start' cluster_up 4
 must 'a 2+1 volume with a local full leg is served' create_2_1 vol
+# Enough for the logs to wrap: what is still in a log is read from memory.
 must 'a client fills it' load_start vol --blocks 8192 --depth 32 --reads 0
-sleep 3
+sleep 5
 must 'and knows what it holds' load_stop
 
 # The leg's file on a host, and where its data chunks begin.
@@ -34,7 +35,6 @@ flip() {
 }
 
 for h in hostA hostC; do
-	must "what the log holds is applied on $h" hf --timeout 30 volume show vol
 	file=$(leg_file "$h")
 	must "$h keeps a leg" test -n "$file"
 	start=$(data_start "$file" || echo 0)

@@ -46,7 +46,8 @@ core := decide.c entry.c insync.c leg.c volume.c volume_leg.c volume_op.c volume
 format := json_read.c record.c wire.c
 io := reactor.c reactor_uring.c sys.c jobs.c buf.c
 store :=
-engine :=
+engine := agent.c agent_leg.c conn.c host.c leg_run.c peer.c volume_copy.c volume_read.c \
+	volume_run.c volume_send.c
 cluster := cluster_sqlite.c sqlite_db.c
 front := nbd_proto.c nbd_sock.c nbd_conn.c nbd_handshake.c nbd_transmit.c nbd_reply.c nbd_server.c
 ctl := ctl.c ctl_handlers.c event_chain.c events.c view.c
@@ -67,8 +68,8 @@ bench_programs := holdfast-bench-engine
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
 testlib := cluster_driver_sqlite.c nbd_raw.c ram_export.c
 sim :=
-unit := test_base_parse test_codec_csum test_codec_ec test_ctl_events test_format_record test_front_nbd test_front_nbd_fuzz \
-	test_front_nbd_io
+unit := test_base_parse test_codec_csum test_codec_ec test_ctl_ctl test_ctl_events test_format_record \
+	test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_tools_holdfast
 contract := test_cluster
 story :=
 golden :=

@@ -22,7 +22,7 @@
 #define DAEMONS 3
 #define TURNS_MAX 2000			/* the deadline of a wait; a driver's turn lasts at most 10 ms */
 
-static const struct cluster_driver *driver;	/* of the group that runs */
+static const struct cluster_driver *driver;	/* of the test that runs */
 
 struct world {
 	void *backend;
@@ -125,6 +125,7 @@ static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
+	driver = *state;
 	w->backend = driver->setup();
 	if (!w->backend)
 		return -1;
@@ -419,34 +420,46 @@ static void test_a_daemon_that_dies_leaves_what_it_wrote(void **state)
 
 #define promise(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
+static const struct CMUnitTest promises[] = {
+	promise(a_fresh_store_has_a_cluster_uuid_that_all_see),
+	promise(get_of_a_missing_key_is_enoent),
+	promise(create_read_change_delete),
+	promise(create_of_an_existing_key_is_stale),
+	promise(change_and_delete_of_a_missing_key_are_stale),
+	promise(a_value_that_came_back_does_not_bring_its_version_back),
+	promise(versions_come_from_one_counter_of_the_whole_store),
+	promise(of_racing_changes_exactly_one_wins),
+	promise(list_gives_the_prefix_in_order_and_nothing_else),
+	promise(the_largest_value_fits_and_a_larger_one_is_refused),
+	promise(a_key_that_is_too_long_is_refused),
+	promise(key_and_value_are_copied_at_the_call),
+	promise(watch_tells_of_own_and_foreign_changes_and_deletes),
+	promise(unwatch_is_silent_afterwards),
+	promise(a_host_lives_from_announce_to_death),
+	promise(a_name_belongs_to_one_live_daemon),
+	promise(a_daemon_that_dies_leaves_what_it_wrote),
+};
+
+#define PROMISE_COUNT (sizeof(promises) / sizeof(promises[0]))
+#define DRIVER_COUNT (sizeof(drivers) / sizeof(drivers[0]))
+
+/* Every promise on every backend, in one group: one plan for the reader of TAP. */
 int main(void)
 {
-	static const struct CMUnitTest tests[] = {
-		promise(a_fresh_store_has_a_cluster_uuid_that_all_see),
-		promise(get_of_a_missing_key_is_enoent),
-		promise(create_read_change_delete),
-		promise(create_of_an_existing_key_is_stale),
-		promise(change_and_delete_of_a_missing_key_are_stale),
-		promise(a_value_that_came_back_does_not_bring_its_version_back),
-		promise(versions_come_from_one_counter_of_the_whole_store),
-		promise(of_racing_changes_exactly_one_wins),
-		promise(list_gives_the_prefix_in_order_and_nothing_else),
-		promise(the_largest_value_fits_and_a_larger_one_is_refused),
-		promise(a_key_that_is_too_long_is_refused),
-		promise(key_and_value_are_copied_at_the_call),
-		promise(watch_tells_of_own_and_foreign_changes_and_deletes),
-		promise(unwatch_is_silent_afterwards),
-		promise(a_host_lives_from_announce_to_death),
-		promise(a_name_belongs_to_one_live_daemon),
-		promise(a_daemon_that_dies_leaves_what_it_wrote),
-	};
 	static const struct cluster_driver *const drivers[] = { &cluster_driver_sqlite };
-	int failed = 0;
+	static struct CMUnitTest tests[DRIVER_COUNT * PROMISE_COUNT];
+	static char names[DRIVER_COUNT * PROMISE_COUNT][128];
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
-		driver = drivers[i];
-		failed += cmocka_run_group_tests_name(driver->name, tests, NULL, NULL);
+	for (size_t d = 0; d < DRIVER_COUNT; d++) {
+		for (size_t p = 0; p < PROMISE_COUNT; p++) {
+			size_t i = d * PROMISE_COUNT + p;
+
+			snprintf(names[i], sizeof(names[i]), "%s: %s", drivers[d]->name, promises[p].name);
+			tests[i] = promises[p];
+			tests[i].name = names[i];
+			tests[i].initial_state = (void *)(uintptr_t)drivers[d];
+		}
 	}
-	return failed;
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

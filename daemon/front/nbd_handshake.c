@@ -246,7 +246,7 @@ static void open_failed(struct nbd_conn *c, int result, const char *why)
 {
 	if (c->option == NBD_OPT_EXPORT_NAME) {
 		/* The protocol knows no other answer here. */
-		hf_info("nbd: %s: export %s refused: %s; connection closed", c->who, c->name, why);
+		hf_info("nbd: %s: export refused: %s; connection closed", c->who, why);
 		hf_nbd_conn_end(c, NBD_DEAD);
 		return;
 	}

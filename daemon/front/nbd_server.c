@@ -16,12 +16,20 @@ static void accept_done(struct hf_io *io);
 static void retry_fire(struct hf_timer *t);
 static void server_task(struct hf_task *t);
 
+/* One buffer is kept for zeros; a pool without a second of its size could never serve a large request. */
 static int make_zeros(struct hf_nbd_server *n, struct hf_errmsg *err)
 {
+	struct hf_buf *second;
+
 	n->zeros = hf_buf_new(n->pool, NBD_PIECE_BYTES);
-	if (!n->zeros)
-		return hf_fail(err, -ENOMEM, "NBD server: the buffer pool has no free buffer of %u KiB; make it larger",
-			       NBD_PIECE_BYTES / 1024);
+	second = n->zeros ? hf_buf_new(n->pool, NBD_PIECE_BYTES) : NULL;
+	if (!second) {
+		if (n->zeros)
+			hf_buf_put(n->zeros);
+		return hf_fail(err, -ENOMEM, "NBD server: the buffer pool has not two free buffers of %u KiB; make it "
+			       "larger", NBD_PIECE_BYTES / 1024);
+	}
+	hf_buf_put(second);
 	memset(n->zeros->data, 0, NBD_PIECE_BYTES);
 	return 0;
 }

@@ -18,7 +18,7 @@ struct hf_nbd_params {
 
 /*
  * Listen and serve until stopped. Payloads come from `pool`; when it is empty the server stops reading from its
- * clients. 0 or -errno with `err`.
+ * clients. It must have two buffers of 256 KiB now: one is kept for zeros. 0 or -errno with `err`.
  */
 int hf_nbd_server_new(struct hf_reactor *r, struct hf_buf_pool *pool, const struct hf_front_backend *backend,
 		      void *backend_ctx, const struct hf_nbd_params *params, struct hf_nbd_server **out,

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # lib - what shell tests share that need no cluster: a private directory, background processes, TAP, deadlines.
 #
-# A test sources this file, calls `begin`, then `ok DESCRIPTION COMMAND...` once per promise, then `finish`. Every process
-# started by start_bg is ended by its pid when the test ends, however it ends.
+# A test sources this file, calls `begin`, then `ok DESCRIPTION COMMAND...` once per promise, then `finish`. Every
+# process started by start_bg is ended by its pid when the test ends, however it ends.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 BUILD_DIR=${BUILD_DIR:-build/release}

@@ -23,7 +23,8 @@ ok 'qemu-img converts to qcow2' qemu-img convert -f raw -O qcow2 "$URI" "$T/out.
 ok 'and that is the same' qemu-img compare -f raw -F qcow2 "$T/in" "$T/out.qcow2"
 io() { ! qemu-io -f raw "$@" "$URI" | grep -iE 'error|failed|verification'; }
 ok 'qemu-io writes, zeroes, discards' io -c 'write -P 7 4k 8M' -c 'read -P 7 4k 8M' -c 'write -z -u 64k 1M' \
-	-c 'read -P 0 64k 1M' -c 'discard 2M 1M' -c 'read -P 0 2M 1M' -c 'write -f -P 9 3M 64k' -c 'flush' -c 'read -P 9 3M 64k'
+	-c 'read -P 0 64k 1M' -c 'discard 2M 1M' -c 'read -P 0 2M 1M' \
+	-c 'write -f -P 9 3M 64k' -c 'flush' -c 'read -P 9 3M 64k'
 ok 'qemu-io below the block size' io -c 'write -P 5 1234 777' -c 'read -P 5 1234 777'
 ok 'the server stops in order' stop_bg "$RAM"
 ok 'nothing broke the protocol' test "$(counter errors)" = 0

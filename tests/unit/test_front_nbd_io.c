@@ -409,6 +409,35 @@ static void test_nbd_a_client_that_takes_no_answers_holds_a_bounded_share(void *
 	nbd_world_free(w);
 }
 
+static void test_nbd_a_leaving_client_gets_two_seconds_for_its_answers(void **state)
+{
+	struct nbd_world *w = nbd_world_new(32 * 256, 0, NULL);
+	int fd = nbd_raw_open(w, "vol", true);
+
+	(void)state;
+	nbd_raw_request(w, fd, NBD_CMD_READ, 0, 1, 0, 2 * MIB);
+	nbd_raw_request(w, fd, NBD_CMD_DISC, 0, 0, 0, 0);
+	nbd_world_wait(w, &w->ram.closes, 1);		/* though it takes none of them */
+	close(fd);
+	nbd_world_free(w);
+}
+
+static void test_nbd_a_pool_that_could_starve_it_is_refused(void **state)
+{
+	struct nbd_world *w = nbd_world_new(256, 0, NULL);
+	struct hf_buf_pool *small = hf_buf_pool_new(1 * MIB);
+	struct hf_nbd_params p = { .addr = "unix:/nonexistent/s" };
+	struct hf_nbd_server *n = NULL;
+	struct hf_errmsg err;
+
+	(void)state;
+	assert_int_equal(hf_nbd_server_new(w->r, small, &ram_export_backend, &w->ram, &p, &n, &err), -ENOMEM);
+	hf_buf_pool_free(small);
+	assert_true(hf_nbd_server_new(w->r, w->pool, &ram_export_backend, &w->ram, &p, &n, &err) < 0);
+	assert_null(n);
+	nbd_world_free(w);
+}
+
 static void test_nbd_stop_answers_what_is_under_way(void **state)
 {
 	struct nbd_world *w = nbd_world_new(256, 0, NULL);
@@ -493,6 +522,8 @@ int main(void)
 		cmocka_unit_test(test_nbd_disc_waits_for_what_was_asked),
 		cmocka_unit_test(test_nbd_a_session_closes_only_after_its_last_request),
 		cmocka_unit_test(test_nbd_a_client_that_takes_no_answers_holds_a_bounded_share),
+		cmocka_unit_test(test_nbd_a_leaving_client_gets_two_seconds_for_its_answers),
+		cmocka_unit_test(test_nbd_a_pool_that_could_starve_it_is_refused),
 		cmocka_unit_test(test_nbd_stop_answers_what_is_under_way),
 		cmocka_unit_test(test_nbd_extended_headers_carry_64_bit_lengths),
 	};

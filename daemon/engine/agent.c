@@ -453,6 +453,7 @@ int hf_agent_start(struct hf_agent *a, struct hf_reactor *r, struct hf_cluster *
 	a->ops = ops;
 	a->ctx = ctx;
 	a->listen_fd = p->listen_fd;
+	a->log_bytes = p->log_bytes;
 	snprintf(a->self.name, sizeof(a->self.name), "%s", p->name);
 	snprintf(a->self.addr, sizeof(a->self.addr), "%s", p->addr);
 	snprintf(a->self.domain, sizeof(a->self.domain), "%s", p->domain);

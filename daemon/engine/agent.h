@@ -65,6 +65,7 @@ struct hf_agent_params {
 	struct hf_uuid boot;
 	int listen_fd;
 	size_t pool_bytes;		/* payload buffers */
+	uint32_t log_bytes;		/* of the legs that are made here; 0: the store chooses */
 };
 
 struct hf_agent {
@@ -77,6 +78,7 @@ struct hf_agent {
 	struct hf_host_record self;
 	char leg_dir[200];
 	int listen_fd;
+	uint32_t log_bytes;
 	bool started, stopping, ready;
 	struct hf_list legs, volumes, hosts;
 	struct hf_cluster_req req, list_req, self_req;

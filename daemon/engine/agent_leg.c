@@ -132,7 +132,7 @@ void hf_agent_format(void *ctx, const struct hf_wire_format *m, void *call)
 	l->call = call;
 	l->format = (struct hf_store_format){
 		.path = l->path,
-		.params = { .id = m->id, .size_blocks = m->size_blocks },
+		.params = { .id = m->id, .size_blocks = m->size_blocks, .log_bytes = a->log_bytes },
 		.done = on_formatted,
 	};
 	hf_store_format(a->r, &l->format);

@@ -39,8 +39,8 @@ struct command {
 };
 
 /*
- * Take options of `specs` (ends with a NULL name) and the common ones, and min..max operands. 0, or an exit code after a
- * message: HF_EXIT_USAGE.
+ * Take options of `specs` (ends with a NULL name) and the common ones, and min..max operands. 0, or an exit code after
+ * a message: HF_EXIT_USAGE.
  */
 int args_parse(struct context *cx, const struct command *self, int argc, char **argv, const struct option_spec *specs,
 	       struct operands *out, int min, int max);

@@ -60,8 +60,8 @@ void answer_fini(struct answer *a)
 struct answer answer_failed(int exit_code, const char *code, const char *what, const char *object, const char *why,
 			    const char *todo)
 {
-	json_t *error = json_pack("{s:s, s:s, s:s?, s:s, s:s?}", "code", code, "what", what, "object", object, "why", why, "do",
-				  todo);
+	json_t *error = json_pack("{s:s, s:s, s:s?, s:s, s:s?}", "code", code, "what", what, "object", object, "why",
+				  why, "do", todo);
 
 	return (struct answer){ .exit_code = exit_code, .error = error };
 }
@@ -110,7 +110,8 @@ static int exit_code_of(const char *code)
 
 static struct answer unreachable(const struct daemon *d, const char *why, const char *todo)
 {
-	return answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "reach the daemon", d->host[0] ? d->host : d->path, why, todo);
+	return answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "reach the daemon", d->host[0] ? d->host : d->path, why,
+			     todo);
 }
 
 static int connect_to(const struct context *cx, const struct daemon *d)
@@ -194,7 +195,8 @@ static struct answer read_answer(const struct daemon *d, const char *line)
 		a.exit_code = exit_code_of(json_string_value(json_object_get(error, "code")));
 	} else {
 		a = answer_failed(HF_EXIT_FAILED, "EPROTO", "understand the daemon", d->host[0] ? d->host : d->path,
-				  "its answer is not of this protocol", "compare the versions of holdfast and holdfastd");
+				  "its answer is not of this protocol",
+				  "compare the versions of holdfast and holdfastd");
 	}
 	json_decref(whole);
 	return a;
@@ -210,7 +212,8 @@ static struct answer exchange(int fd, const struct daemon *d, const char *reques
 	if (line)
 		a = read_answer(d, line);
 	else if (rc == -EAGAIN)
-		a = unreachable(d, "no answer came in time", "the command may still take effect: look at the state; --timeout");
+		a = unreachable(d, "no answer came in time",
+				"the command may still take effect: look at the state; --timeout");
 	else
 		a = unreachable(d, hf_strerror(rc), "the daemon ended meanwhile: look at its log");
 	free(line);
@@ -226,10 +229,12 @@ struct answer client_call(const struct context *cx, const struct daemon *d, cons
 
 	json_decref(request);
 	if (fd < 0) {
-		a = unreachable(d, hf_strerror(fd), fd == -EACCES ? "run holdfast as the daemon's user or as root" :
-								    "start holdfastd there, or name a socket by --socket or --dir");
+		a = unreachable(d, hf_strerror(fd),
+				fd == -EACCES ? "run holdfast as the daemon's user or as root"
+					      : "start holdfastd there, or name a socket by --socket or --dir");
 	} else if (!text || asprintf(&line, "%s\n", text) < 0 || strlen(line) > HF_CTL_LINE_MAX) {
-		a = answer_failed(HF_EXIT_USAGE, "EINVAL", "send the command", cmd, "it is too long, or not UTF-8", NULL);
+		a = answer_failed(HF_EXIT_USAGE, "EINVAL", "send the command", cmd, "it is too long, or not UTF-8",
+				  NULL);
 	} else {
 		a = exchange(fd, d, line);
 	}
@@ -242,7 +247,8 @@ struct answer client_call(const struct context *cx, const struct daemon *d, cons
 
 struct answer client_call_any(const struct context *cx, const struct daemons *all, const char *cmd, json_t *args)
 {
-	struct answer a = answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "reach a daemon", NULL, "there is no host", NULL);
+	struct answer a =
+		answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "reach a daemon", NULL, "there is no host", NULL);
 
 	for (size_t i = 0; i < all->count && a.exit_code == HF_EXIT_UNREACHABLE; i++) {
 		answer_fini(&a);
@@ -252,8 +258,8 @@ struct answer client_call_any(const struct context *cx, const struct daemons *al
 	return a;
 }
 
-struct answer client_call_primary(const struct context *cx, const struct daemons *all, const char *volume, const char *cmd,
-				  json_t *args, bool must)
+struct answer client_call_primary(const struct context *cx, const struct daemons *all, const char *volume,
+				  const char *cmd, json_t *args, bool must)
 {
 	struct answer shown = client_call_any(cx, all, "volume.show", json_pack("{s:s}", "name", volume)), a;
 	const char *primary = json_string_value(json_object_get(shown.result, "primary"));

@@ -2,8 +2,8 @@
 /*
  * client - blocking calls of daemons' control sockets, and the choice of the daemon to ask.
  *
- * With --socket (or $HOLDFAST_SOCKET, or the default) there is one daemon. With --dir (or $HOLDFAST_DIR) every host of that
- * `dev` cluster has one, so that a command can go to the host that has to carry it out.
+ * With --socket (or $HOLDFAST_SOCKET, or the default) there is one daemon. With --dir (or $HOLDFAST_DIR) every host of
+ * that `dev` cluster has one, so that a command can go to the host that has to carry it out.
  */
 #ifndef HF_TOOLS_CLIENT_H
 #define HF_TOOLS_CLIENT_H
@@ -47,8 +47,8 @@ struct answer client_call_any(const struct context *cx, const struct daemons *al
  * A command on one volume, told to its primary when that daemon is known and answers. `must`: only the primary will do;
  * else any daemon may answer.
  */
-struct answer client_call_primary(const struct context *cx, const struct daemons *all, const char *volume, const char *cmd,
-				  json_t *args, bool must);
+struct answer client_call_primary(const struct context *cx, const struct daemons *all, const char *volume,
+				  const char *cmd, json_t *args, bool must);
 void answer_fini(struct answer *a);
 /* An answer that a tool itself gives. `todo` may be NULL. */
 struct answer answer_failed(int exit_code, const char *code, const char *what, const char *object, const char *why,

@@ -30,7 +30,8 @@ static int find_dir(const struct context *cx, const struct operands *words, char
 		return complain(HF_EXIT_USAGE, "name the cluster's directory");
 	if (realpath(dir, out))
 		return 0;
-	return complain(HF_EXIT_FAILED, "%s is not a dev cluster: %s; make one: holdfast dev up %s", dir, hf_strerror(errno), dir);
+	return complain(HF_EXIT_FAILED, "%s is not a dev cluster: %s; make one: holdfast dev up %s", dir,
+			hf_strerror(errno), dir);
 }
 
 /* Beside this program; $HOLDFASTD names another. */
@@ -51,8 +52,9 @@ static int find_holdfastd(char out[PATH_MAX])
 		named = out;
 	}
 	if (access(named, X_OK) < 0)
-		return complain(HF_EXIT_FAILED, "cannot run %s: %s; install holdfastd beside holdfast, or name it by $HOLDFASTD",
-				named, hf_strerror(errno));
+		return complain(HF_EXIT_FAILED,
+				"cannot run %s: %s; install holdfastd beside holdfast, or name it by $HOLDFASTD", named,
+				hf_strerror(errno));
 	if (named != out)
 		snprintf(out, PATH_MAX, "%s", named);
 	return 0;
@@ -129,11 +131,15 @@ static int up_existing(const struct context *cx, const char *dir, bool wants_hos
 		return HF_EXIT_FAILED;
 	running = count_running(cluster, dir);
 	if (running > 0)
-		code = complain(HF_EXIT_FAILED, "the cluster in %s is running: %u of its hosts; end it by: holdfast dev down %s, or "
-				"start one host by: holdfast dev start %s HOST", dir, running, dir, dir);
+		code = complain(HF_EXIT_FAILED,
+				"the cluster in %s is running: %u of its hosts; end it by: holdfast dev down %s, or "
+				"start one host by: holdfast dev start %s HOST",
+				dir, running, dir, dir);
 	else if (wants_hosts)
-		code = complain(HF_EXIT_FAILED, "there is a cluster in %s: start it again without --hosts, or remove the "
-				"directory", dir);
+		code = complain(HF_EXIT_FAILED,
+				"there is a cluster in %s: start it again without --hosts, or remove the "
+				"directory",
+				dir);
 	else
 		code = start_all(cx, cluster, dir);
 	json_decref(cluster);
@@ -224,8 +230,10 @@ static int end_host(const json_t *host, const char *dir, int sig, unsigned wait_
 		return 0;
 	code = dev_signal(fd, sig);
 	if (code == 0 && !dev_wait_end(fd, wait_ms))
-		code = complain(HF_EXIT_FAILED, "%s (process %d) has not ended after %u s; see %s/%s/holdfastd.log, or: "
-				"holdfast dev kill %s %s", name, (int)pid, wait_ms / 1000, dir, name, dir, name);
+		code = complain(HF_EXIT_FAILED,
+				"%s (process %d) has not ended after %u s; see %s/%s/holdfastd.log, or: "
+				"holdfast dev kill %s %s",
+				name, (int)pid, wait_ms / 1000, dir, name, dir, name);
 	close(fd);
 	return code;
 }

@@ -57,8 +57,8 @@ static void print_cut(const json_t *cut)
 	if (count == 0)
 		printf("cut            nothing\n");
 	else
-		printf("cut            %lld ops that nobody acknowledged, %lld to %lld: %s\n", count, field_number(cut, "from"),
-		       field_number(cut, "to"), field_text(cut, "why", why));
+		printf("cut            %lld ops that nobody acknowledged, %lld to %lld: %s\n", count,
+		       field_number(cut, "from"), field_number(cut, "to"), field_text(cut, "why", why));
 }
 
 static void print_extents(const json_t *cert)
@@ -96,7 +96,8 @@ static void print_certificate(const json_t *cert)
 		printf("refused        %s\n", field_text(cert, "refusal", text));
 	if (json_is_string(json_object_get(cert, "do")))
 		printf("to do          %s\n", field_text(cert, "do", text));
-	printf("primary        %s, before %s\n", field_text(cert, "primary", text), field_text(cert, "from_primary", more));
+	printf("primary        %s, before %s\n", field_text(cert, "primary", text),
+	       field_text(cert, "from_primary", more));
 	printf("epoch          %lld, before %lld\n", field_number(cert, "epoch"), field_number(cert, "from_epoch"));
 	printf("legs asked\n");
 	output_table(leg_columns, sizeof(leg_columns) / sizeof(leg_columns[0]), json_object_get(cert, "legs"), 2);
@@ -190,7 +191,8 @@ static struct answer promote_at(const struct context *cx, const struct daemon *d
 static struct answer no_host(const char *volume)
 {
 	return answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "promote volume", volume,
-			     "no other host with an in-sync leg of it answers", "start one of its hosts, or name one by --to");
+			     "no other host with an in-sync leg of it answers",
+			     "start one of its hosts, or name one by --to");
 }
 
 /* Promote one volume, on --to, the only daemon there is, or the best one. */
@@ -203,11 +205,11 @@ static struct answer promote(const struct context *cx, const struct daemons *all
 	if (d)
 		return promote_at(cx, d, volume, w);
 	if (w->to && all->at[0].host[0])
-		return answer_failed(HF_EXIT_NOT_FOUND, "ENOENT", "promote volume", volume, "the host in --to is not of this cluster",
-				     "see holdfast host list");
+		return answer_failed(HF_EXIT_NOT_FOUND, "ENOENT", "promote volume", volume,
+				     "the host in --to is not of this cluster", "see holdfast host list");
 	if (!all->at[0].host[0]) {
-		json_t *args = json_pack("{s:s, s:b, s:b, s:s*}", "name", volume, "dry_run", w->dry_run, "accept_data_loss",
-					 w->accept_data_loss, "to", w->to);
+		json_t *args = json_pack("{s:s, s:b, s:b, s:s*}", "name", volume, "dry_run", w->dry_run,
+					 "accept_data_loss", w->accept_data_loss, "to", w->to);
 
 		return client_call(cx, &all->at[0], "promote", args);
 	}
@@ -274,8 +276,8 @@ int cmd_promote(struct context *cx, const struct command *self, int argc, char *
 /* failover */
 
 /* One volume of the lost host: its certificate, or its error, to `out`; the exit code. */
-static int fail_over(const struct context *cx, const struct daemons *all, const char *volume, const struct promote_words *w,
-		     json_t *out)
+static int fail_over(const struct context *cx, const struct daemons *all, const char *volume,
+		     const struct promote_words *w, json_t *out)
 {
 	struct answer a = promote(cx, all, volume, w);
 	int code = a.exit_code;
@@ -313,7 +315,8 @@ int cmd_failover(struct context *cx, const struct command *self, int argc, char 
 	if (code == 0)
 		code = check_words(&w, "host name", words.at[0]);
 	if (code == 0 && w.accept_data_loss)
-		code = complain(HF_EXIT_USAGE, "data loss is accepted volume by volume: holdfast promote VOLUME --accept-data-loss");
+		code = complain(HF_EXIT_USAGE,
+				"data loss is accepted volume by volume: holdfast promote VOLUME --accept-data-loss");
 	if (code == 0 && w.to && strcmp(w.to, words.at[0]) == 0)
 		code = complain(HF_EXIT_USAGE, "%s cannot take over from itself", w.to);
 	if (code == 0)

@@ -162,8 +162,11 @@ static int check_words(const struct create_words *w, const char *name, uint64_t 
 	int rc = 0;
 
 	if (!w->tenant || !w->size || !w->layout)
-		return complain(HF_EXIT_USAGE, "volume create needs --tenant, --size and --layout; for example: holdfast volume create "
-				"%s --tenant acme --size 100G --layout 2+1 --local full", name);
+		return complain(
+			HF_EXIT_USAGE,
+			"volume create needs --tenant, --size and --layout; for example: holdfast volume create "
+			"%s --tenant acme --size 100G --layout 2+1 --local full",
+			name);
 	rc = hf_name_check("volume name", name, &err);
 	if (rc == 0)
 		rc = hf_name_check("tenant name", w->tenant, &err);
@@ -212,8 +215,8 @@ int cmd_volume_create(struct context *cx, const struct command *self, int argc, 
 		code = client_daemons(cx, &all);
 	if (code)
 		return code;
-	args = json_pack("{s:s, s:s, s:I, s:s, s:s}", "name", words.at[0], "tenant", w.tenant, "size", (json_int_t)size, "layout",
-			 w.layout, "local", w.local);
+	args = json_pack("{s:s, s:s, s:I, s:s, s:s}", "name", words.at[0], "tenant", w.tenant, "size", (json_int_t)size,
+			 "layout", w.layout, "local", w.local);
 	if (w.min_tolerance)
 		json_object_set_new(args, "min_tolerance", json_integer((json_int_t)tolerance));
 	if (w.hosts) {
@@ -231,8 +234,8 @@ int cmd_volume_create(struct context *cx, const struct command *self, int argc, 
 /* the others */
 
 /* The one operand, a volume's name, and the daemons. */
-static int parse_volume(struct context *cx, const struct command *self, int argc, char **argv, const struct option_spec *specs,
-			struct operands *words, struct daemons *all)
+static int parse_volume(struct context *cx, const struct command *self, int argc, char **argv,
+			const struct option_spec *specs, struct operands *words, struct daemons *all)
 {
 	struct hf_errmsg err;
 	int code = args_parse(cx, self, argc, argv, specs, words, 1, 1);

@@ -68,7 +68,8 @@ int dev_daemons(const char *dir, struct daemons *out)
 		len = snprintf(d->path, sizeof(d->path), "%s/%s/ctl.sock", dir, name);
 		if (len < 0 || (size_t)len >= sizeof(d->path)) {
 			json_decref(cluster);
-			return complain(HF_EXIT_USAGE, "the path of %s is too long for a unix socket: use a shorter one", dir);
+			return complain(HF_EXIT_USAGE,
+					"the path of %s is too long for a unix socket: use a shorter one", dir);
 		}
 		out->count++;
 	}
@@ -158,8 +159,9 @@ int dev_create(const char *dir, unsigned host_count, const char *holdfastd)
 
 	if (strlen(dir) + PATH_ROOM > sizeof(((struct daemon *)0)->path)) {
 		json_decref(hosts);
-		return complain(HF_EXIT_USAGE, "the path %s is too long: sockets in it need at most %zu bytes; use a shorter one",
-				dir, sizeof(((struct daemon *)0)->path) - PATH_ROOM);
+		return complain(HF_EXIT_USAGE,
+				"the path %s is too long: sockets in it need at most %zu bytes; use a shorter one", dir,
+				sizeof(((struct daemon *)0)->path) - PATH_ROOM);
 	}
 	for (unsigned i = 0; i < host_count && rc == 0; i++) {
 		json_t *host = host_new(dir, (char)('A' + i));

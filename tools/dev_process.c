@@ -63,8 +63,9 @@ static pid_t spawn(const char *program, char *const argv[], const char *log)
 	close(ends[1]);
 	if (read(ends[0], &rc, sizeof(rc)) == sizeof(rc)) {
 		waitpid(pid, NULL, 0);
-		complain(HF_EXIT_FAILED, "cannot start %s: %s; install holdfastd beside holdfast, or name it by $HOLDFASTD",
-			 program, hf_strerror(rc));
+		complain(HF_EXIT_FAILED,
+			 "cannot start %s: %s; install holdfastd beside holdfast, or name it by $HOLDFASTD", program,
+			 hf_strerror(rc));
 		pid = -1;
 	}
 	close(ends[0]);

@@ -11,7 +11,8 @@
 static const struct command commands[] = {
 	{ "status", "", "what is wrong, and what to do", cmd_status },
 	{ "why", "VOLUME", "why a volume is blocked or degraded, in one sentence", cmd_why },
-	{ "volume create", "VOLUME --tenant T --size 100G --layout 2+1 [--local full] [--hosts A,B,..] [--min-tolerance N]",
+	{ "volume create",
+	  "VOLUME --tenant T --size 100G --layout 2+1 [--local full] [--hosts A,B,..] [--min-tolerance N]",
 	  "make a volume and serve it", cmd_volume_create },
 	{ "volume list", "", "all volumes", cmd_volume_list },
 	{ "volume show", "VOLUME", "one volume and its legs", cmd_volume_show },
@@ -19,7 +20,8 @@ static const struct command commands[] = {
 	{ "volume delete", "VOLUME [--force]", "delete a volume and its data", cmd_volume_delete },
 	{ "host list", "", "all hosts", cmd_host_list },
 	{ "host show", "HOST", "one host", cmd_host_show },
-	{ "promote", "VOLUME [--to HOST] [--dry-run] [--accept-data-loss]", "give a volume a new primary", cmd_promote },
+	{ "promote", "VOLUME [--to HOST] [--dry-run] [--accept-data-loss]", "give a volume a new primary",
+	  cmd_promote },
 	{ "failover", "HOST [--to HOST] [--dry-run]", "promote everything that a host was primary of", cmd_failover },
 	{ "events", "[VOLUME] [-n COUNT]", "the newest events", cmd_events },
 	{ "metrics", "[HOST]", "figures for Prometheus", cmd_metrics },
@@ -79,13 +81,15 @@ static int unknown(int argc, char **argv)
 		if (strncmp(commands[i].name, argv[0], len) != 0 || commands[i].name[len] != ' ')
 			continue;
 		if (!is_noun)
-			complain(HF_EXIT_USAGE, argc > 1 ? "'%s' knows no '%s'; it knows:" : "'%s' needs one more word:", argv[0],
+			complain(HF_EXIT_USAGE,
+				 argc > 1 ? "'%s' knows no '%s'; it knows:" : "'%s' needs one more word:", argv[0],
 				 argc > 1 ? argv[1] : "");
 		is_noun = true;
 		fprintf(stderr, "  holdfast %s %s\n", commands[i].name, commands[i].synopsis);
 	}
 	if (!is_noun)
-		complain(HF_EXIT_USAGE, "there is no command '%s'; usage: holdfast COMMAND ...; see holdfast --help", argv[0]);
+		complain(HF_EXIT_USAGE, "there is no command '%s'; usage: holdfast COMMAND ...; see holdfast --help",
+			 argv[0]);
 	return HF_EXIT_USAGE;
 }
 

@@ -65,7 +65,8 @@ static void take_live(json_t *into, const json_t *from)
 
 struct answer merge_all(const struct context *cx, const struct daemons *all, const char *cmd)
 {
-	struct answer merged = answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "reach a daemon", NULL, "there is no host", NULL);
+	struct answer merged =
+		answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "reach a daemon", NULL, "there is no host", NULL);
 
 	for (size_t i = 0; i < all->count; i++) {
 		struct answer a = client_call(cx, &all->at[i], cmd, NULL);
@@ -85,7 +86,8 @@ struct answer merge_all(const struct context *cx, const struct daemons *all, con
 static int compare_times(const void *a, const void *b)
 {
 	const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
-	const char *s = json_string_value(json_object_get(x, "time")), *t = json_string_value(json_object_get(y, "time"));
+	const char *s = json_string_value(json_object_get(x, "time")),
+		   *t = json_string_value(json_object_get(y, "time"));
 	int order = strcmp(s ? s : "", t ? t : "");
 	long long m = field_number(x, "n"), n = field_number(y, "n");
 
@@ -109,7 +111,8 @@ static json_t *newest(const json_t *list, size_t count)
 
 struct answer merge_events(const struct context *cx, const struct daemons *all, const char *volume, unsigned count)
 {
-	struct answer merged = answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "reach a daemon", NULL, "there is no host", NULL);
+	struct answer merged =
+		answer_failed(HF_EXIT_UNREACHABLE, "EHOSTDOWN", "reach a daemon", NULL, "there is no host", NULL);
 	json_t *events = json_array();
 	bool answered = false;
 

@@ -8,8 +8,8 @@
 #include "client.h"
 
 /*
- * Ask every daemon `cmd` ("volume.list" or "status") and merge: the first answer, in which each volume, and each problem of
- * a volume, is replaced by its primary's view where that daemon answers. Unreachable only when none answers.
+ * Ask every daemon `cmd` ("volume.list" or "status") and merge: the first answer, in which each volume, and each
+ * problem of a volume, is replaced by its primary's view where that daemon answers. Unreachable only when none answers.
  */
 struct answer merge_all(const struct context *cx, const struct daemons *all, const char *cmd);
 /* Ask every daemon for its newest `count` events (of one volume unless NULL): the newest of all, in order of time. */

@@ -2,9 +2,9 @@
 /*
  * cluster_sqlite - the embedded backend of cluster/cluster.h.
  *
- * Owns: the queue of requests, the one job that runs them on a helper thread, watches, liveness locks. Does not own: SQL
- * (sqlite_db.c). At most one job is under way, so the connection is used by one thread at a time and requests take effect
- * in the order in which they were made.
+ * Owns: the queue of requests, the one job that runs them on a helper thread, watches, liveness locks. Does not own:
+ * SQL (sqlite_db.c). At most one job is under way, so the connection is used by one thread at a time and requests take
+ * effect in the order in which they were made.
  *
  * Watch: our own changes are told at once; those of other daemons are found by a look at SQLite's data_version every
  * POLL_NS while anyone watches.
@@ -317,7 +317,8 @@ static void sqlite_list(struct hf_cluster *c, struct hf_cluster_req *caller, con
 	request_start(store_of(c), request_new(caller, REQUEST_LIST, prefix));
 }
 
-static void sqlite_cas(struct hf_cluster *c, struct hf_cluster_req *caller, const char *key, uint64_t ver, const char *value)
+static void sqlite_cas(struct hf_cluster *c, struct hf_cluster_req *caller, const char *key, uint64_t ver,
+		       const char *value)
 {
 	struct request *q = request_new(caller, REQUEST_CAS, key);
 

@@ -128,8 +128,10 @@ static int check_filesystem(const char *path, struct hf_errmsg *err)
 	case CIFS_SUPER_MAGIC:
 	case CEPH_SUPER_MAGIC:
 	case AFS_SUPER_MAGIC:
-		return hf_fail(err, -EINVAL, "cluster store %s is on a network file system: the embedded store serves the "
-			       "daemons of one machine; put it on a local disk, or use etcd for several machines", path);
+		return hf_fail(err, -EINVAL,
+			       "cluster store %s is on a network file system: the embedded store serves the "
+			       "daemons of one machine; put it on a local disk, or use etcd for several machines",
+			       path);
 	default:
 		return 0;
 	}
@@ -141,8 +143,10 @@ static int touch(const char *path, struct hf_errmsg *err)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return hf_fail(err, -errno, "cannot open cluster store %s: %s; check that its directory exists and is writable "
-			       "for this user", path, hf_strerror(errno));
+		return hf_fail(err, -errno,
+			       "cannot open cluster store %s: %s; check that its directory exists and is writable "
+			       "for this user",
+			       path, hf_strerror(errno));
 	close(fd);
 	return check_filesystem(path, err);
 }
@@ -162,14 +166,17 @@ static int create_schema(struct hf_sqlite_db *db, const struct hf_uuid *cluster)
 {
 	char sql[1024], uuid[HF_UUID_TEXT];
 
-	snprintf(sql, sizeof(sql),
-		 "BEGIN IMMEDIATE;"
-		 "CREATE TABLE kv(key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL, ver INTEGER NOT NULL) WITHOUT ROWID;"
-		 "CREATE TABLE revision(id INTEGER PRIMARY KEY CHECK(id = 1), rev INTEGER NOT NULL);"
-		 "INSERT INTO revision VALUES(1, 1);"
-		 "INSERT INTO kv VALUES('cluster', '%s', 1);"
-		 "PRAGMA application_id=%d; PRAGMA user_version=%d;"
-		 "COMMIT;", hf_uuid_format(cluster, uuid), APPLICATION_ID, SCHEMA_VERSION);
+	snprintf(
+		sql, sizeof(sql),
+		"BEGIN IMMEDIATE;"
+		"CREATE TABLE kv(key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL, ver INTEGER NOT NULL)"
+		" WITHOUT ROWID;"
+		"CREATE TABLE revision(id INTEGER PRIMARY KEY CHECK(id = 1), rev INTEGER NOT NULL);"
+		"INSERT INTO revision VALUES(1, 1);"
+		"INSERT INTO kv VALUES('cluster', '%s', 1);"
+		"PRAGMA application_id=%d; PRAGMA user_version=%d;"
+		"COMMIT;",
+		hf_uuid_format(cluster, uuid), APPLICATION_ID, SCHEMA_VERSION);
 	return exec(db, sql);
 }
 
@@ -187,15 +194,19 @@ static int check_schema(struct hf_sqlite_db *db, const char *path, const struct 
 	if (rc == 0 && id == 0 && tables == 0)
 		rc = create_schema(db, cluster);
 	else if (rc == 0 && id != APPLICATION_ID)
-		return hf_fail(err, -EUCLEAN, "%s is a database, but not a Holdfast cluster store: name another file", path);
+		return hf_fail(err, -EUCLEAN, "%s is a database, but not a Holdfast cluster store: name another file",
+			       path);
 	else if (rc == 0 && version != SCHEMA_VERSION)
-		return hf_fail(err, -EUCLEAN, "cluster store %s has format %lld, this version knows %d: use a newer holdfastd",
-			       path, (long long)version, SCHEMA_VERSION);
+		return hf_fail(err, -EUCLEAN,
+			       "cluster store %s has format %lld, this version knows %d: use a newer holdfastd", path,
+			       (long long)version, SCHEMA_VERSION);
 	if (rc == 0)
 		rc = query_wal(db, &wal);
 	if (rc == 0 && !wal)
-		return hf_fail(err, -EOPNOTSUPP, "cluster store %s: its file system gives no shared memory for SQLite's "
-			       "write-ahead log: put it on a local disk", path);
+		return hf_fail(err, -EOPNOTSUPP,
+			       "cluster store %s: its file system gives no shared memory for SQLite's "
+			       "write-ahead log: put it on a local disk",
+			       path);
 	return rc;
 }
 
@@ -221,7 +232,9 @@ static int setup(struct hf_sqlite_db *db, const char *path, const struct hf_uuid
 	return rc;
 }
 
-/* Daemons that start together take turns: two may not create the schema or switch to WAL at once. -errno or the lock. */
+/*
+ * Daemons that start together take turns: two may not create the schema or switch to WAL at once. -errno or the lock.
+ */
 static int setup_lock(const char *path, struct hf_errmsg *err)
 {
 	char name[4096];
@@ -231,7 +244,8 @@ static int setup_lock(const char *path, struct hf_errmsg *err)
 		return hf_fail(err, -ENAMETOOLONG, "the path of the cluster store is too long");
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return hf_fail(err, -errno, "cannot open %s: %s; check that the directory exists and is writable for this user",
+		return hf_fail(err, -errno,
+			       "cannot open %s: %s; check that the directory exists and is writable for this user",
 			       name, hf_strerror(errno));
 	for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += 10) {
 		if (waited >= SETUP_WAIT_MS) {

@@ -3,8 +3,8 @@
  * sqlite_db - the embedded cluster store's file: blocking calls on one SQLite connection.
  *
  * Owns: schema, durability settings, transactions. Does not own: threads, watches, callbacks (cluster_sqlite.c).
- * Called by one thread at a time. Results are 0 or -errno: -ETIMEDOUT busy for too long (a cas had no effect, but callers
- * need not rely on that), -EUCLEAN damaged, replaced or of another kind, -ENOSPC, -EACCES, -EIO.
+ * Called by one thread at a time. Results are 0 or -errno: -ETIMEDOUT busy for too long (a cas had no effect, but
+ * callers need not rely on that), -EUCLEAN damaged, replaced or of another kind, -ENOSPC, -EACCES, -EIO.
  *
  * Durability (H26): WAL with synchronous=FULL, so a commit has reached the disk before it is answered. A file system
  * shared between machines is refused: SQLite's locks hold on one machine only.

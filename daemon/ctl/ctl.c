@@ -80,12 +80,27 @@ enum hf_ctl_code hf_ctl_code_of(int err)
 		int err;
 		enum hf_ctl_code code;
 	} table[] = {
-		{ EINVAL, HF_CTL_EINVAL }, { ENOENT, HF_CTL_ENOENT }, { EEXIST, HF_CTL_EEXIST }, { EBUSY, HF_CTL_EBUSY },
-		{ EAGAIN, HF_CTL_EBUSY }, { ESTALE, HF_CTL_EFENCED }, { ENOSPC, HF_CTL_ENOSPC }, { EDQUOT, HF_CTL_ENOSPC },
-		{ EACCES, HF_CTL_EACCES }, { EPERM, HF_CTL_EACCES }, { EROFS, HF_CTL_EACCES }, { ETIMEDOUT, HF_CTL_ETIMEDOUT },
-		{ EIO, HF_CTL_EIO }, { EUCLEAN, HF_CTL_EUCLEAN }, { EBADMSG, HF_CTL_EUCLEAN }, { EPROTO, HF_CTL_EPROTO },
-		{ EOPNOTSUPP, HF_CTL_ENOTSUP }, { ECONNREFUSED, HF_CTL_EHOSTDOWN }, { EHOSTUNREACH, HF_CTL_EHOSTDOWN },
-		{ EHOSTDOWN, HF_CTL_EHOSTDOWN }, { EREMOTE, HF_CTL_EREMOTE },
+		{ EINVAL, HF_CTL_EINVAL },
+		{ ENOENT, HF_CTL_ENOENT },
+		{ EEXIST, HF_CTL_EEXIST },
+		{ EBUSY, HF_CTL_EBUSY },
+		{ EAGAIN, HF_CTL_EBUSY },
+		{ ESTALE, HF_CTL_EFENCED },
+		{ ENOSPC, HF_CTL_ENOSPC },
+		{ EDQUOT, HF_CTL_ENOSPC },
+		{ EACCES, HF_CTL_EACCES },
+		{ EPERM, HF_CTL_EACCES },
+		{ EROFS, HF_CTL_EACCES },
+		{ ETIMEDOUT, HF_CTL_ETIMEDOUT },
+		{ EIO, HF_CTL_EIO },
+		{ EUCLEAN, HF_CTL_EUCLEAN },
+		{ EBADMSG, HF_CTL_EUCLEAN },
+		{ EPROTO, HF_CTL_EPROTO },
+		{ EOPNOTSUPP, HF_CTL_ENOTSUP },
+		{ ECONNREFUSED, HF_CTL_EHOSTDOWN },
+		{ EHOSTUNREACH, HF_CTL_EHOSTDOWN },
+		{ EHOSTDOWN, HF_CTL_EHOSTDOWN },
+		{ EREMOTE, HF_CTL_EREMOTE },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -212,8 +227,8 @@ static json_t *text_json(const char *text)
 void hf_ctl_fail(struct hf_ctl_call *call, enum hf_ctl_code code, const char *what, const char *object, const char *why,
 		 const char *todo)
 {
-	json_t *error = json_pack("{s:s, s:o, s:o, s:o, s:o}", "code", hf_ctl_code_name(code), "what", text_json(what), "object",
-				  text_json(object), "why", text_json(why), "do", text_json(todo));
+	json_t *error = json_pack("{s:s, s:o, s:o, s:o, s:o}", "code", hf_ctl_code_name(code), "what", text_json(what),
+				  "object", text_json(object), "why", text_json(why), "do", text_json(todo));
 
 	call_end(call, json_pack("{s:o, s:b, s:o}", "id", id_json(call), "ok", 0, "error", error));
 }
@@ -273,7 +288,8 @@ static void client_request(struct client *c, const char *line, size_t len)
 
 	request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
 	if (!request) {
-		snprintf(err.text, sizeof(err.text), "the request is not JSON: %s at byte %d", where.text, where.position);
+		snprintf(err.text, sizeof(err.text), "the request is not JSON: %s at byte %d", where.text,
+			 where.position);
 		client_refuse(c, call, err.text);
 		return;
 	}
@@ -467,8 +483,8 @@ int hf_ctl_start(struct hf_reactor *r, const struct hf_ctl_config *config, struc
 	hf_assert(ctl);
 	if (snprintf(addr, sizeof(addr), "unix:%s", config->path) >= (int)sizeof(addr)) {
 		free(ctl);
-		return hf_fail(err, -ENAMETOOLONG, "the path of the control socket %s is too long: use a shorter directory",
-			       config->path);
+		return hf_fail(err, -ENAMETOOLONG,
+			       "the path of the control socket %s is too long: use a shorter directory", config->path);
 	}
 	/* Only this process's own user, and root, may order it about. */
 	mask = umask(0177);

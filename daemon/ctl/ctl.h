@@ -33,15 +33,17 @@ struct hf_ctl_config {
 
 /* Listen. `config` is copied, the command table is not. 0 or -errno. */
 int hf_ctl_start(struct hf_reactor *r, const struct hf_ctl_config *config, struct hf_ctl **out, struct hf_errmsg *err);
-/* Close every client, remove the socket, free; then `stopped`. Calls not answered yet may still be answered, to nobody. */
+/*
+ * Close every client, remove the socket, free; then `stopped`. Calls not answered yet may still be answered, to nobody.
+ */
 void hf_ctl_stop(struct hf_ctl *ctl, void (*stopped)(void *ctx), void *ctx);
 
 void *hf_ctl_ctx(const struct hf_ctl_call *call);
 /* End a call with a result, which is taken over. */
 void hf_ctl_reply(struct hf_ctl_call *call, json_t *result);
 /*
- * End a call with an error. `what` failed ("create volume"), on which `object` ("db42"; NULL: none), `why`, and what to `todo`
- * (NULL: nothing to advise).
+ * End a call with an error. `what` failed ("create volume"), on which `object` ("db42"; NULL: none), `why`, and what to
+ * `todo` (NULL: nothing to advise).
  */
 void hf_ctl_fail(struct hf_ctl_call *call, enum hf_ctl_code code, const char *what, const char *object, const char *why,
 		 const char *todo);

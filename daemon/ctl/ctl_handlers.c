@@ -81,8 +81,8 @@ static bool read_flag(struct hf_json_reader *j, const char *key)
 static void run_ping(struct hf_ctl_call *call, const json_t *args)
 {
 	if (read_nothing(call, args, "ping"))
-		hf_ctl_reply(call, json_pack("{s:s, s:i, s:i}", "host", service_of(call)->host, "pid", (int)getpid(), "protocol",
-					     HF_CTL_VERSION));
+		hf_ctl_reply(call, json_pack("{s:s, s:i, s:i}", "host", service_of(call)->host, "pid", (int)getpid(),
+					     "protocol", HF_CTL_VERSION));
 }
 
 /* Commands without arguments, and those with a name only, go straight on. */
@@ -164,8 +164,9 @@ static void check_create(struct hf_json_reader *j, const struct hf_volume_create
 	if (legs < 2)
 		hf_json_refuse(j, "asks for a single leg, which mirrors nothing: add a full leg, or use layout 1+1");
 	else if (a->host_count > 0 && a->host_count != legs)
-		hf_json_refuse(j, "names %u hosts, but layout %u+%u%s has %u legs, each on a host of its own", a->host_count,
-			       a->geometry.k, a->geometry.m, a->local_full ? " with a full leg" : "", legs);
+		hf_json_refuse(j, "names %u hosts, but layout %u+%u%s has %u legs, each on a host of its own",
+			       a->host_count, a->geometry.k, a->geometry.m, a->local_full ? " with a full leg" : "",
+			       legs);
 	else if (a->min_tolerance > tolerance)
 		hf_json_refuse(j, "asks for a minimum tolerance of %d, but all legs together give %d", a->min_tolerance,
 			       tolerance);
@@ -250,8 +251,10 @@ static void run_promote(struct hf_ctl_call *call, const json_t *args)
 	if (hf_json_end(&j) < 0) {
 		refuse_args(call, "promote volume", a.name, &err);
 	} else if (*to && strcmp(to, s->host) != 0) {
-		hf_fail(&err, -EREMOTE, "this daemon is %s, not %s: a host becomes primary by its own daemon", s->host, to);
-		hf_ctl_fail(call, HF_CTL_EREMOTE, "promote volume", a.name, err.text, "use the control socket of the host in --to");
+		hf_fail(&err, -EREMOTE, "this daemon is %s, not %s: a host becomes primary by its own daemon", s->host,
+			to);
+		hf_ctl_fail(call, HF_CTL_EREMOTE, "promote volume", a.name, err.text,
+			    "use the control socket of the host in --to");
 	} else {
 		s->ops->promote(s->ctx, call, &a);
 	}

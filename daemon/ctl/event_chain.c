@@ -74,8 +74,8 @@ static char *body_text(const struct hf_event_chain *chain, uint64_t wall_ns, con
 	return text;
 }
 
-char *hf_event_line(struct hf_event_chain *chain, uint64_t wall_ns, const char *host, const char *kind, const char *volume,
-		    json_t *detail, size_t *out_len)
+char *hf_event_line(struct hf_event_chain *chain, uint64_t wall_ns, const char *host, const char *kind,
+		    const char *volume, json_t *detail, size_t *out_len)
 {
 	char *body = body_text(chain, wall_ns, host, kind, volume, detail), *line;
 	size_t len = strlen(body);
@@ -116,7 +116,8 @@ static bool has_hash(const char *at, const char *key, const char *hash)
 {
 	size_t key_len = strlen(key);
 
-	return memcmp(at, key, key_len) == 0 && memcmp(at + key_len, hash, HASH_LEN) == 0 && at[key_len + HASH_LEN] == '"';
+	return memcmp(at, key, key_len) == 0 && memcmp(at + key_len, hash, HASH_LEN) == 0 &&
+	       at[key_len + HASH_LEN] == '"';
 }
 
 int hf_event_line_check(struct hf_event_chain *chain, const char *line, size_t len, struct hf_errmsg *err)
@@ -132,10 +133,12 @@ int hf_event_line_check(struct hf_event_chain *chain, const char *line, size_t l
 	if (!has_hash(line + body, HASH_KEY, chain->hash))
 		return hf_fail(err, -EBADMSG, "its content does not match its hash: it was changed");
 	if (n != before.n + 1)
-		return hf_fail(err, -EBADMSG, "it is event %llu, but event %llu should follow: some were removed or added",
+		return hf_fail(err, -EBADMSG,
+			       "it is event %llu, but event %llu should follow: some were removed or added",
 			       (unsigned long long)n, (unsigned long long)before.n + 1);
 	if (!has_hash(line + body - PREV_LEN, PREV_KEY, before.hash))
-		return hf_fail(err, -EBADMSG, "it does not follow the event before it: that one was changed or replaced");
+		return hf_fail(err, -EBADMSG,
+			       "it does not follow the event before it: that one was changed or replaced");
 	return 0;
 }
 
@@ -200,7 +203,8 @@ static json_t *load_line(const char *line, size_t len, const char *volume)
 	return NULL;
 }
 
-/* Newest lines of `buf` to `list`, which is in reverse order until the end. `whole`: the buffer begins with a line's begin. */
+/* Newest lines of `buf` to `list`, which is in reverse order until the end. `whole`: the buffer begins with a line's
+ * begin. */
 static void take_lines(const char *buf, size_t len, bool whole, const char *volume, size_t count, json_t *list)
 {
 	size_t end = len;

@@ -35,8 +35,8 @@ struct hf_event_scan {
 
 void hf_event_chain_init(struct hf_event_chain *chain);
 /* Make the next line, with its newline; takes `detail` over. Heap; *chain moves on. */
-char *hf_event_line(struct hf_event_chain *chain, uint64_t wall_ns, const char *host, const char *kind, const char *volume,
-		    json_t *detail, size_t *out_len);
+char *hf_event_line(struct hf_event_chain *chain, uint64_t wall_ns, const char *host, const char *kind,
+		    const char *volume, json_t *detail, size_t *out_len);
 /*
  * Does this line (without newline) follow *chain? In both cases *chain moves on to it, so that a chain can be followed
  * behind a break. 0 or -EBADMSG.

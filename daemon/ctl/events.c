@@ -2,8 +2,9 @@
 /*
  * events - the event log's file and its job.
  *
- * One job at a time appends what waits, syncs it, then answers readers; so a reader sees everything added before it asked.
- * A failed append is undone (the file is cut back to its last good line) and tried again: the chain never has a hole.
+ * One job at a time appends what waits, syncs it, then answers readers; so a reader sees everything added before it
+ * asked. A failed append is undone (the file is cut back to its last good line) and tried again: the chain never has a
+ * hole.
  */
 #include "ctl/events.h"
 
@@ -19,7 +20,7 @@
 #include "base/log.h"
 #include "ctl/event_chain.h"
 
-#define WAITING_MAX (4u << 20)		/* bytes in memory while the disk does not take them; then events are counted only */
+#define WAITING_MAX (4u << 20) /* bytes in memory while the disk does not take them; then events are counted only */
 #define RETRY_NS (1 * HF_SEC)
 
 /* A reader between its question and `done`. */
@@ -84,7 +85,8 @@ static void job_work(struct hf_job *j)
 	if (ev->result == 0)
 		ev->size += ev->batch_len;
 	else
-		(void)!ftruncate(ev->fd, (off_t)ev->size);	/* it is cut again before the next try matters: same offset */
+		(void)!ftruncate(ev->fd,
+				 (off_t)ev->size); /* it is cut again before the next try matters: same offset */
 	hf_list_each(&ev->answering, n) {
 		struct tail *t = hf_container_of(n, struct tail, link);
 
@@ -100,7 +102,8 @@ static void end_run(struct hf_task *task)
 	void *ctx = ev->stopped_ctx;
 
 	if (ev->waiting_len || ev->batch_len)
-		hf_error("events: %zu bytes of events could not be written and are lost", ev->waiting_len + ev->batch_len);
+		hf_error("events: %zu bytes of events could not be written and are lost",
+			 ev->waiting_len + ev->batch_len);
 	hf_timer_clear(&ev->retry);
 	close(ev->fd);
 	free(ev->waiting);
@@ -126,7 +129,8 @@ static void note_result(struct hf_events *ev)
 {
 	if (ev->result < 0) {
 		if (!ev->failing)
-			hf_error("events: cannot write the event log: %s; trying again every second", hf_strerror(ev->result));
+			hf_error("events: cannot write the event log: %s; trying again every second",
+				 hf_strerror(ev->result));
 		ev->failing = true;
 		hf_timer_set(ev->reactor, &ev->retry, hf_reactor_now(ev->reactor) + RETRY_NS);
 		return;
@@ -240,8 +244,8 @@ static int recover(struct hf_events *ev, const char *path, struct hf_errmsg *err
 	if (scan.bad_line) {
 		hf_error("events: the chain of %s is broken at line %llu: %s", path, (unsigned long long)scan.bad_line,
 			 scan.bad_why.text);
-		hf_events_add(ev, "events-chain-broken", NULL, json_pack("{s:I, s:s}", "line", (json_int_t)scan.bad_line, "why",
-									 scan.bad_why.text));
+		hf_events_add(ev, "events-chain-broken", NULL,
+			      json_pack("{s:I, s:s}", "line", (json_int_t)scan.bad_line, "why", scan.bad_why.text));
 	}
 	return 0;
 }
@@ -260,18 +264,20 @@ static int open_log(const char *path, struct hf_errmsg *err)
 	if (fd >= 0) {
 		dir_fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (dir_fd >= 0)
-			(void)fsync(dir_fd);	/* some file systems cannot; the file itself is synced with each batch */
+			(void)fsync(dir_fd); /* some file systems cannot; the file itself is synced with each batch */
 		if (dir_fd >= 0)
 			close(dir_fd);
 	}
 	free(dir);
 	if (fd < 0)
-		return hf_fail(err, -errno, "cannot open event log %s: %s; check that its directory exists and is writable",
-			       path, hf_strerror(errno));
+		return hf_fail(err, -errno,
+			       "cannot open event log %s: %s; check that its directory exists and is writable", path,
+			       hf_strerror(errno));
 	return fd;
 }
 
-int hf_events_new(struct hf_reactor *r, const char *path, const char *host, struct hf_events **out, struct hf_errmsg *err)
+int hf_events_new(struct hf_reactor *r, const char *path, const char *host, struct hf_events **out,
+		  struct hf_errmsg *err)
 {
 	struct hf_events *ev = calloc(1, sizeof(*ev));
 	int rc;
@@ -319,10 +325,11 @@ int hf_events_verify(const char *path, uint64_t *out_count, struct hf_errmsg *er
 	if (rc < 0)
 		return hf_fail(err, rc, "cannot read event log %s: %s", path, hf_strerror(rc));
 	if (scan.bad_line)
-		return hf_fail(err, -EBADMSG, "%s, line %llu: %s", path, (unsigned long long)scan.bad_line, scan.bad_why.text);
+		return hf_fail(err, -EBADMSG, "%s, line %llu: %s", path, (unsigned long long)scan.bad_line,
+			       scan.bad_why.text);
 	if (scan.torn_bytes)
-		return hf_fail(err, -EBADMSG, "%s ends in the middle of line %llu: a crash, or it is being written", path,
-			       (unsigned long long)scan.lines + 1);
+		return hf_fail(err, -EBADMSG, "%s ends in the middle of line %llu: a crash, or it is being written",
+			       path, (unsigned long long)scan.lines + 1);
 	*out_count = scan.lines;
 	return 0;
 }

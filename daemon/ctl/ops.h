@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ops - what the control socket asks of the daemon: arguments already checked, answers by hf_ctl_reply() or hf_ctl_fail().
+ * ops - what the control socket asks of the daemon: arguments already checked, answers by hf_ctl_reply() or
+ * hf_ctl_fail().
  *
- * Owns: the seam between requests (ctl_handlers.c) and their execution (daemon_*.c). Arguments are valid during the call
- * only; a call may be answered later. Every function must answer its call exactly once. Answers are JSON of view.h.
+ * Owns: the seam between requests (ctl_handlers.c) and their execution (daemon_*.c). Arguments are valid during the
+ * call only; a call may be answered later. Every function must answer its call exactly once. Answers are JSON of
+ * view.h.
  */
 #ifndef HF_CTL_OPS_H
 #define HF_CTL_OPS_H
@@ -18,11 +20,11 @@ struct hf_volume_create_args {
 	char name[HF_NAME_MAX], tenant[HF_NAME_MAX];
 	uint64_t size_blocks;
 	struct hf_geometry geometry;
-	bool local_full;		/* a full leg besides the fragments, on the first host: it becomes the primary */
+	bool local_full; /* a full leg besides the fragments, on the first host: it becomes the primary */
 	int min_tolerance;		/* 0.., or HF_TOLERANCE_DEFAULT */
 	/*
-	 * 0: the daemon chooses; else one host a leg, all different: exactly k+m, plus 1 (first) with local_full. They may
-	 * still not exist.
+	 * 0: the daemon chooses; else one host a leg, all different: exactly k+m, plus 1 (first) with local_full. They
+	 * may still not exist.
 	 */
 	uint32_t host_count;
 	char host[HF_LEGS_MAX][HF_NAME_MAX];
@@ -49,12 +51,15 @@ struct hf_ctl_ops {
 	void (*host_show)(void *ctx, struct hf_ctl_call *call, const char *name); /* hf_host_json() */
 	void (*volume_create)(void *ctx, struct hf_ctl_call *call, const struct hf_volume_create_args *args);
 	void (*volume_list)(void *ctx, struct hf_ctl_call *call);	/* {"volumes":[hf_volume_json()...]} */
-	void (*volume_show)(void *ctx, struct hf_ctl_call *call, const char *name); /* hf_volume_json(), also create, resize */
+	void (*volume_show)(void *ctx, struct hf_ctl_call *call,
+			    const char *name); /* hf_volume_json(), also create, resize */
 	void (*volume_resize)(void *ctx, struct hf_ctl_call *call, const struct hf_volume_resize_args *args);
 	void (*volume_delete)(void *ctx, struct hf_ctl_call *call, const struct hf_volume_delete_args *args); /* {} */
 	void (*status)(void *ctx, struct hf_ctl_call *call);		/* hf_status_json() */
 	void (*why)(void *ctx, struct hf_ctl_call *call, const char *name); /* hf_why_json() */
-	/* This daemon becomes primary: hf_certificate_json(), also when refused (outcome), so that the legs are seen. */
+	/*
+	 * This daemon becomes primary: hf_certificate_json(), also when refused (outcome), so that the legs are seen.
+	 */
 	void (*promote)(void *ctx, struct hf_ctl_call *call, const struct hf_promote_args *args);
 	void (*metrics)(void *ctx, struct hf_ctl_call *call);		/* {"text":"..."}: Prometheus exposition */
 };

@@ -135,29 +135,34 @@ static void say_why(struct text *t, const struct hf_volume_view *v)
 	switch (v->state) {
 	case HF_VOLUME_STOPPED:
 		if (v->primary[0])
-			say(t, "%s is served by nobody: its primary %s does not answer; start holdfastd there, or give the "
-			       "volume a new primary: holdfast promote %s", v->name, v->primary, v->name);
+			say(t,
+			    "%s is served by nobody: its primary %s does not answer; start holdfastd there, or "
+			    "give the volume a new primary: holdfast promote %s",
+			    v->name, v->primary, v->name);
 		else
 			say(t, "%s has no primary yet; give it one: holdfast promote %s", v->name, v->name);
 		return;
 	case HF_VOLUME_PROMOTING:
-		say(t, "%s is being taken over by %s; I/O goes on when every leg of the in-sync set has adopted epoch %llu",
+		say(t,
+		    "%s is being taken over by %s; I/O goes on when every leg of the in-sync set has adopted "
+		    "epoch %llu",
 		    v->name, v->primary, (unsigned long long)v->epoch);
 		return;
 	case HF_VOLUME_BLOCKED:
-		say(t, "I/O of %s is queued at %s: tolerance %d is below the volume's minimum %u; ", v->name, v->primary,
-		    v->tolerance, v->min_tolerance);
+		say(t, "I/O of %s is queued at %s: tolerance %d is below the volume's minimum %u; ", v->name,
+		    v->primary, v->tolerance, v->min_tolerance);
 		say_missing_legs(t, v);
 		say(t, "; it goes on when enough of them are back in sync");
 		return;
 	case HF_VOLUME_SERVING:
 	case HF_VOLUME_REMOTE:
 		if (v->tolerance >= v->tolerance_full) {
-			say(t, "nothing is wrong with %s: %s serves it, and %d more host%s may be lost", v->name, v->primary,
-			    v->tolerance, v->tolerance == 1 ? "" : "s");
+			say(t, "nothing is wrong with %s: %s serves it, and %d more host%s may be lost", v->name,
+			    v->primary, v->tolerance, v->tolerance == 1 ? "" : "s");
 			return;
 		}
-		say(t, "%s is served by %s with tolerance %d of %d: ", v->name, v->primary, v->tolerance, v->tolerance_full);
+		say(t, "%s is served by %s with tolerance %d of %d: ", v->name, v->primary, v->tolerance,
+		    v->tolerance_full);
 		say_missing_legs(t, v);
 		say(t, "; full again when each is back and has caught up, which needs no command");
 		return;
@@ -180,8 +185,9 @@ json_t *hf_why_json(const struct hf_volume_view *v)
 	char why[HF_VIEW_WHY_MAX];
 
 	hf_volume_why(v, why);
-	return checked(json_pack("{s:s, s:s, s:b, s:i, s:i, s:s}", "volume", v->name, "state", hf_volume_state_name(v->state),
-				 "live", v->live, "tolerance", v->tolerance, "min_tolerance", v->min_tolerance, "why", why));
+	return checked(json_pack("{s:s, s:s, s:b, s:i, s:i, s:s}", "volume", v->name, "state",
+				 hf_volume_state_name(v->state), "live", v->live, "tolerance", v->tolerance,
+				 "min_tolerance", v->min_tolerance, "why", why));
 }
 
 /* hosts and volumes */
@@ -199,9 +205,9 @@ static json_t *leg_json(const struct hf_leg_view *leg)
 {
 	bool resyncs = leg->state == HF_LEG_VIEW_CATCHING_UP;
 
-	return json_pack("{s:s, s:o, s:o, s:s, s:b, s:I, s:I, s:o}", "host", leg->host, "uuid", uuid_json(&leg->uuid), "kind",
-			 frag_json(leg->frag), "state", leg_state_name(leg->state), "connected", leg->connected, "acked",
-			 (json_int_t)leg->acked, "lag", (json_int_t)leg->lag, "resync_percent",
+	return json_pack("{s:s, s:o, s:o, s:s, s:b, s:I, s:I, s:o}", "host", leg->host, "uuid", uuid_json(&leg->uuid),
+			 "kind", frag_json(leg->frag), "state", leg_state_name(leg->state), "connected", leg->connected,
+			 "acked", (json_int_t)leg->acked, "lag", (json_int_t)leg->lag, "resync_percent",
 			 resyncs ? json_integer(leg->resync_percent) : json_null());
 }
 
@@ -223,10 +229,10 @@ json_t *hf_volume_json(const struct hf_volume_view *v)
 		json_array_append_new(legs, leg_json(&v->leg[i]));
 	snprintf(layout, sizeof(layout), "%u+%u", v->geometry.k, v->geometry.m);
 	hf_volume_why(v, why);
-	object = json_pack("{s:s, s:s, s:o, s:o, s:I, s:s, s:i, s:I, s:o, s:b, s:s}", "name", v->name, "tenant", v->tenant,
-			   "uuid", uuid_json(&v->uuid), "lineage", uuid_json(&v->lineage), "size",
-			   (json_int_t)(v->size_blocks * HF_BLOCK), "layout", layout, "full_legs", (int)full_legs(v), "epoch",
-			   (json_int_t)v->epoch, "primary", text_json(v->primary), "live", v->live, "state",
+	object = json_pack("{s:s, s:s, s:o, s:o, s:I, s:s, s:i, s:I, s:o, s:b, s:s}", "name", v->name, "tenant",
+			   v->tenant, "uuid", uuid_json(&v->uuid), "lineage", uuid_json(&v->lineage), "size",
+			   (json_int_t)(v->size_blocks * HF_BLOCK), "layout", layout, "full_legs", (int)full_legs(v),
+			   "epoch", (json_int_t)v->epoch, "primary", text_json(v->primary), "live", v->live, "state",
 			   hf_volume_state_name(v->state));
 	checked(object);
 	json_object_set_new(object, "tolerance", json_integer(v->tolerance));
@@ -243,8 +249,8 @@ json_t *hf_volume_json(const struct hf_volume_view *v)
 
 static void add_problem(json_t *list, bool critical, const char *object, const char *what, const char *todo)
 {
-	json_t *problem = json_pack("{s:s, s:s, s:s, s:s}", "severity", critical ? "critical" : "warning", "object", object,
-				    "what", what, "do", todo);
+	json_t *problem = json_pack("{s:s, s:s, s:s, s:s}", "severity", critical ? "critical" : "warning", "object",
+				    object, "what", what, "do", todo);
 
 	if (critical)
 		json_array_insert_new(list, 0, checked(problem));
@@ -258,15 +264,17 @@ static void add_host_problem(json_t *list, const struct hf_host_view *host)
 
 	if (host->alive)
 		return;
-	snprintf(what, sizeof(what), "host %s does not answer; it holds %u legs and is primary of %u volumes", host->record.name,
-		 host->legs, host->primaries);
+	snprintf(what, sizeof(what), "host %s does not answer; it holds %u legs and is primary of %u volumes",
+		 host->record.name, host->legs, host->primaries);
 	add_problem(list, host->primaries > 0, host->record.name, what,
-		    host->primaries > 0 ? "start holdfastd there, or: holdfast failover HOST" : "start holdfastd there");
+		    host->primaries > 0 ? "start holdfastd there, or: holdfast failover HOST"
+					: "start holdfastd there");
 }
 
 static void add_volume_problem(json_t *list, const struct hf_volume_view *v)
 {
-	bool interrupted = v->state == HF_VOLUME_STOPPED || v->state == HF_VOLUME_BLOCKED || v->state == HF_VOLUME_PROMOTING;
+	bool interrupted =
+		v->state == HF_VOLUME_STOPPED || v->state == HF_VOLUME_BLOCKED || v->state == HF_VOLUME_PROMOTING;
 	bool last_margin = v->tolerance <= 0 && v->tolerance < v->tolerance_full;
 	char why[HF_VIEW_WHY_MAX];
 	const char *todo = "bring the missing hosts back; they catch up without a command";
@@ -281,8 +289,8 @@ static void add_volume_problem(json_t *list, const struct hf_volume_view *v)
 	add_problem(list, interrupted || last_margin, v->name, why, todo);
 }
 
-json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const struct hf_host_view *hosts, size_t host_count,
-		       const struct hf_volume_view *volumes, size_t volume_count)
+json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const struct hf_host_view *hosts,
+		       size_t host_count, const struct hf_volume_view *volumes, size_t volume_count)
 {
 	json_t *host_list = json_array(), *volume_list = json_array(), *problems = json_array();
 
@@ -294,8 +302,8 @@ json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const st
 		json_array_append_new(host_list, hf_host_json(&hosts[i]));
 		add_host_problem(problems, &hosts[i]);
 	}
-	return checked(json_pack("{s:s, s:o, s:o, s:o, s:o}", "host", self, "cluster", uuid_json(cluster), "hosts", host_list,
-				 "volumes", volume_list, "problems", problems));
+	return checked(json_pack("{s:s, s:o, s:o, s:o, s:o}", "host", self, "cluster", uuid_json(cluster), "hosts",
+				 host_list, "volumes", volume_list, "problems", problems));
 }
 
 /* certificate */
@@ -303,8 +311,8 @@ json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const st
 static json_t *certificate_leg_json(const struct hf_certificate_leg *leg)
 {
 	return json_pack("{s:s, s:o, s:o, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "host", leg->host, "uuid",
-			 uuid_json(&leg->uuid), "kind", frag_json(leg->frag), "answered", leg->answered, "valid", leg->valid,
-			 "suspect", leg->suspect, "activated", (json_int_t)leg->activated, "last_epoch",
+			 uuid_json(&leg->uuid), "kind", frag_json(leg->frag), "answered", leg->answered, "valid",
+			 leg->valid, "suspect", leg->suspect, "activated", (json_int_t)leg->activated, "last_epoch",
 			 (json_int_t)leg->last_epoch, "last_seq", (json_int_t)leg->last_seq, "commit",
 			 (json_int_t)leg->commit, "chain", (json_int_t)leg->chain, "reason", text_json(leg->reason));
 }
@@ -328,8 +336,8 @@ static json_t *extents_json(const struct hf_certificate *cert)
 	json_t *list = json_array();
 
 	for (uint64_t i = 0; i < cert->extent_count && i < HF_VIEW_EXTENTS_MAX; i++)
-		json_array_append_new(list, checked(json_pack("{s:I, s:I}", "lba", (json_int_t)cert->extent[i].lba, "blocks",
-							      (json_int_t)cert->extent[i].nblocks)));
+		json_array_append_new(list, checked(json_pack("{s:I, s:I}", "lba", (json_int_t)cert->extent[i].lba,
+							      "blocks", (json_int_t)cert->extent[i].nblocks)));
 	return list;
 }
 
@@ -352,15 +360,16 @@ json_t *hf_certificate_json(const struct hf_certificate *cert)
 
 	for (uint32_t i = 0; i < cert->leg_count; i++)
 		json_array_append_new(legs, checked(certificate_leg_json(&cert->leg[i])));
-	decided = json_pack("{s:I, s:I, s:I}", "epoch", (json_int_t)cert->decided_epoch, "seq", (json_int_t)cert->decided_seq,
-			    "chain", (json_int_t)cert->decided_chain);
-	cut = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)cert->cut_count, "from", (json_int_t)cert->cut_from, "to",
-			(json_int_t)cert->cut_to, "why", text_json(cert->cut_why));
-	object = json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "outcome", outcome[cert->outcome],
-			   "volume", cert->volume, "tenant", cert->tenant, "volume_uuid", uuid_json(&cert->volume_uuid),
-			   "primary", cert->primary, "from_primary", text_json(cert->from_primary), "epoch",
-			   (json_int_t)cert->epoch, "from_epoch", (json_int_t)cert->from_epoch, "ver", (json_int_t)cert->ver,
-			   "incarnation", uuid_json(&cert->incarnation), "lineage", uuid_json(&cert->lineage), "legs", legs);
+	decided = json_pack("{s:I, s:I, s:I}", "epoch", (json_int_t)cert->decided_epoch, "seq",
+			    (json_int_t)cert->decided_seq, "chain", (json_int_t)cert->decided_chain);
+	cut = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)cert->cut_count, "from",
+			(json_int_t)cert->cut_from, "to", (json_int_t)cert->cut_to, "why", text_json(cert->cut_why));
+	object = json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "outcome",
+			   outcome[cert->outcome], "volume", cert->volume, "tenant", cert->tenant, "volume_uuid",
+			   uuid_json(&cert->volume_uuid), "primary", cert->primary, "from_primary",
+			   text_json(cert->from_primary), "epoch", (json_int_t)cert->epoch, "from_epoch",
+			   (json_int_t)cert->from_epoch, "ver", (json_int_t)cert->ver, "incarnation",
+			   uuid_json(&cert->incarnation), "lineage", uuid_json(&cert->lineage), "legs", legs);
 	checked(object);
 	json_object_set_new(object, "committed", json_integer((json_int_t)cert->committed));
 	json_object_set_new(object, "acked_at_most", json_integer((json_int_t)cert->acked_at_most));

@@ -2,8 +2,9 @@
 /*
  * view - what operators see: hosts, volumes, certificates as structs, and as the JSON that holdfast-ctl(7) documents.
  *
- * Owns: the shape of answers, the words for what is wrong (status, why). Does not own: where the facts come from (ops.h).
- * Pure: no I/O, no clock. Every function returns a new JSON value that the caller owns, and asserts on lack of memory.
+ * Owns: the shape of answers, the words for what is wrong (status, why). Does not own: where the facts come from
+ * (ops.h). Pure: no I/O, no clock. Every function returns a new JSON value that the caller owns, and asserts on lack of
+ * memory.
  */
 #ifndef HF_CTL_VIEW_H
 #define HF_CTL_VIEW_H
@@ -78,8 +79,8 @@ json_t *hf_volume_json(const struct hf_volume_view *v);
 /* The answer to `why`. */
 json_t *hf_why_json(const struct hf_volume_view *v);
 /* The answer to `status`: everything, and a list of problems with what to do, worst first. */
-json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const struct hf_host_view *hosts, size_t host_count,
-		       const struct hf_volume_view *volumes, size_t volume_count);
+json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const struct hf_host_view *hosts,
+		       size_t host_count, const struct hf_volume_view *volumes, size_t volume_count);
 
 /* What one in-sync leg answered to PREPARE (R7, R8). */
 struct hf_certificate_leg {

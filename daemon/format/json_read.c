@@ -109,7 +109,8 @@ const json_t *hf_json_array(struct hf_json_reader *j, const char *key, size_t ma
 	if (v && !json_is_array(v))
 		hf_json_refuse(j, "has a field '%s' that is not an array", key);
 	else if (json_array_size(v) > max)
-		hf_json_refuse(j, "has a field '%s' of %zu elements: at most %zu are allowed", key, json_array_size(v), max);
+		hf_json_refuse(j, "has a field '%s' of %zu elements: at most %zu are allowed", key, json_array_size(v),
+			       max);
 	return j->result < 0 ? NULL : v;
 }
 
@@ -125,6 +126,7 @@ const json_t *hf_json_object(struct hf_json_reader *j, const char *key)
 int hf_json_end(struct hf_json_reader *j)
 {
 	if (j->result == 0 && j->taken != json_object_size(j->object))
-		hf_json_refuse(j, "has %zu fields that this version does not know", json_object_size(j->object) - j->taken);
+		hf_json_refuse(j, "has %zu fields that this version does not know",
+			       json_object_size(j->object) - j->taken);
 	return j->result;
 }

@@ -36,10 +36,11 @@ static int check_pair(const struct hf_record *rec, uint32_t a, uint32_t b, struc
 		return hf_fail(err, -EINVAL, "volume '%s' has two legs on host '%s': each leg needs a host of its own",
 			       rec->name, x->host);
 	if (x->frag == y->frag && x->frag != HF_FRAG_FULL)
-		return hf_fail(err, -EINVAL, "volume '%s' has fragment %u twice, on '%s' and '%s'", rec->name, x->frag, x->host,
-			       y->host);
+		return hf_fail(err, -EINVAL, "volume '%s' has fragment %u twice, on '%s' and '%s'", rec->name, x->frag,
+			       x->host, y->host);
 	if (hf_uuid_is_equal(&x->uuid, &y->uuid))
-		return hf_fail(err, -EINVAL, "volume '%s': the legs on '%s' and '%s' have one uuid", rec->name, x->host, y->host);
+		return hf_fail(err, -EINVAL, "volume '%s': the legs on '%s' and '%s' have one uuid", rec->name, x->host,
+			       y->host);
 	return 0;
 }
 
@@ -53,11 +54,12 @@ static int check_leg(const struct hf_record *rec, uint32_t i, struct hf_errmsg *
 	if (hf_uuid_is_zero(&leg->uuid))
 		return hf_fail(err, -EINVAL, "volume '%s': the leg on '%s' has no uuid", rec->name, leg->host);
 	if (leg->frag != HF_FRAG_FULL && leg->frag >= rec->geometry.k + rec->geometry.m)
-		return hf_fail(err, -EINVAL, "volume '%s': the leg on '%s' is fragment %u, but the layout is %u+%u", rec->name,
-			       leg->host, leg->frag, rec->geometry.k, rec->geometry.m);
+		return hf_fail(err, -EINVAL, "volume '%s': the leg on '%s' is fragment %u, but the layout is %u+%u",
+			       rec->name, leg->host, leg->frag, rec->geometry.k, rec->geometry.m);
 	if (leg->activated > rec->epoch)
-		return hf_fail(err, -EINVAL, "volume '%s': the leg on '%s' activated epoch %llu, but the volume's is %llu",
-			       rec->name, leg->host, (unsigned long long)leg->activated, (unsigned long long)rec->epoch);
+		return hf_fail(err, -EINVAL,
+			       "volume '%s': the leg on '%s' activated epoch %llu, but the volume's is %llu", rec->name,
+			       leg->host, (unsigned long long)leg->activated, (unsigned long long)rec->epoch);
 	for (uint32_t other = 0; other < i && rc == 0; other++)
 		rc = check_pair(rec, other, i, err);
 	return rc;
@@ -81,8 +83,9 @@ static int check_legs(const struct hf_record *rec, struct hf_errmsg *err)
 		return hf_fail(err, -EINVAL, "volume '%s': its legs together cannot decode layout %u+%u", rec->name,
 			       rec->geometry.k, rec->geometry.m);
 	if (rec->min_tolerance > tolerance)
-		return hf_fail(err, -EINVAL, "volume '%s': the minimum tolerance %u is above what all its legs give, %d",
-			       rec->name, rec->min_tolerance, tolerance);
+		return hf_fail(err, -EINVAL,
+			       "volume '%s': the minimum tolerance %u is above what all its legs give, %d", rec->name,
+			       rec->min_tolerance, tolerance);
 	if (hf_insync_members(rec) == 0)
 		return hf_fail(err, -EINVAL, "volume '%s': no leg is in sync", rec->name);
 	return 0;
@@ -95,8 +98,10 @@ static int check_primary(const struct hf_record *rec, struct hf_errmsg *err)
 	if (rec->epoch > U63_MAX)
 		return hf_fail(err, -EINVAL, "volume '%s': epoch out of range", rec->name);
 	if (served != (rec->primary[0] != '\0') || served == hf_uuid_is_zero(&rec->incarnation))
-		return hf_fail(err, -EINVAL, "volume '%s': epoch %llu, primary '%.63s' and incarnation do not agree: all or none "
-			       "must be set", rec->name, (unsigned long long)rec->epoch, rec->primary);
+		return hf_fail(err, -EINVAL,
+			       "volume '%s': epoch %llu, primary '%.63s' and incarnation do not agree: all or none "
+			       "must be set",
+			       rec->name, (unsigned long long)rec->epoch, rec->primary);
 	return served ? hf_name_check("primary", rec->primary, err) : 0;
 }
 
@@ -128,8 +133,9 @@ int hf_host_record_check(const struct hf_host_record *host, struct hf_errmsg *er
 	if (rc < 0)
 		return rc;
 	if (strncmp(host->addr, "tcp:", 4) != 0 && strncmp(host->addr, "unix:/", 6) != 0)
-		return hf_fail(err, -EINVAL, "host '%s': the address '%.60s' is neither tcp:ADDRESS:PORT nor unix:/PATH",
-			       host->name, host->addr);
+		return hf_fail(err, -EINVAL,
+			       "host '%s': the address '%.60s' is neither tcp:ADDRESS:PORT nor unix:/PATH", host->name,
+			       host->addr);
 	if (hf_uuid_is_zero(&host->incarnation) || hf_uuid_is_zero(&host->boot))
 		return hf_fail(err, -EINVAL, "host '%s': the incarnation or boot uuid is zero", host->name);
 	return 0;
@@ -170,11 +176,11 @@ int hf_record_encode(const struct hf_record *rec, char **out_text)
 	hf_assert(hf_record_check(rec, NULL) == 0);
 	for (uint32_t i = 0; i < rec->leg_count; i++)
 		json_array_append_new(legs, leg_json(&rec->leg[i]));
-	return dump(json_pack("{s:i, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:i, s:i, s:i, s:I, s:o, s:s, s:o}",
-			      "format", FORMAT, "cluster", uuid_json(&rec->cluster), "volume", uuid_json(&rec->volume),
-			      "lineage", uuid_json(&rec->lineage), "nonce", uuid_json(&rec->nonce), "name", rec->name,
-			      "tenant", rec->tenant, "size_blocks", (json_int_t)rec->size_blocks, "k", rec->geometry.k,
-			      "m", rec->geometry.m, "min_tolerance", rec->min_tolerance, "epoch", (json_int_t)rec->epoch,
+	return dump(json_pack("{s:i, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:i, s:i, s:i, s:I, s:o, s:s, s:o}", "format",
+			      FORMAT, "cluster", uuid_json(&rec->cluster), "volume", uuid_json(&rec->volume), "lineage",
+			      uuid_json(&rec->lineage), "nonce", uuid_json(&rec->nonce), "name", rec->name, "tenant",
+			      rec->tenant, "size_blocks", (json_int_t)rec->size_blocks, "k", rec->geometry.k, "m",
+			      rec->geometry.m, "min_tolerance", rec->min_tolerance, "epoch", (json_int_t)rec->epoch,
 			      "incarnation", uuid_json(&rec->incarnation), "primary", rec->primary, "legs", legs),
 		    out_text);
 }
@@ -182,15 +188,17 @@ int hf_record_encode(const struct hf_record *rec, char **out_text)
 int hf_host_record_encode(const struct hf_host_record *host, char **out_text)
 {
 	hf_assert(hf_host_record_check(host, NULL) == 0);
-	return dump(json_pack("{s:i, s:s, s:s, s:s, s:o, s:o}", "format", FORMAT, "name", host->name, "addr", host->addr,
-			      "domain", host->domain, "incarnation", uuid_json(&host->incarnation), "boot",
+	return dump(json_pack("{s:i, s:s, s:s, s:s, s:o, s:o}", "format", FORMAT, "name", host->name, "addr",
+			      host->addr, "domain", host->domain, "incarnation", uuid_json(&host->incarnation), "boot",
 			      uuid_json(&host->boot)),
 		    out_text);
 }
 
 /* decode */
 
-/* The object behind `text`, NULL with `err` filled; its "format" is checked first: nothing else means anything before. */
+/*
+ * The object behind `text`, NULL with `err` filled; its "format" is checked first: nothing else means anything before.
+ */
 static json_t *load(const char *text, const char *what, struct hf_errmsg *err)
 {
 	json_error_t where;
@@ -203,7 +211,8 @@ static json_t *load(const char *text, const char *what, struct hf_errmsg *err)
 	}
 	if (json_is_integer(format) && json_integer_value(format) == FORMAT)
 		return object;
-	hf_fail(err, -EUCLEAN, "%s is not of format %d: it was written by another version; use that version", what, FORMAT);
+	hf_fail(err, -EUCLEAN, "%s is not of format %d: it was written by another version; use that version", what,
+		FORMAT);
 	json_decref(object);
 	return NULL;
 }

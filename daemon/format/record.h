@@ -2,10 +2,11 @@
 /*
  * record - the values of the cluster store: a volume's config record and a host's record, as JSON text.
  *
- * Owns: text <-> struct, and what a record must satisfy. Does not own: who may change a record (core/), the store (cluster/).
- * Keys: "volume/NAME" holds a struct hf_record, "host/NAME" a struct hf_host_record, "cluster" the cluster uuid as plain text.
- * Format 1. Another format number, an unknown field, a duplicate field or a value out of range is refused: whoever changes a
- * record writes all of it back, so a field that was not understood would be lost. Described in docs/man/holdfast-record.5.
+ * Owns: text <-> struct, and what a record must satisfy. Does not own: who may change a record (core/), the store
+ * (cluster/). Keys: "volume/NAME" holds a struct hf_record, "host/NAME" a struct hf_host_record, "cluster" the cluster
+ * uuid as plain text. Format 1. Another format number, an unknown field, a duplicate field or a value out of range is
+ * refused: whoever changes a record writes all of it back, so a field that was not understood would be lost. Described
+ * in docs/man/holdfast-record.5.
  */
 #ifndef HF_FORMAT_RECORD_H
 #define HF_FORMAT_RECORD_H

@@ -42,7 +42,8 @@ struct answer {
 	uint64_t item_ver[8];
 };
 
-static void answer_done(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void answer_done(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			uint64_t ver)
 {
 	struct answer *a = q->ctx;
 
@@ -238,7 +239,10 @@ static void test_of_racing_changes_exactly_one_wins(void **state)
 
 		for (int d = 0; d < DAEMONS; d++) {
 			ask(&a[d]);
-			w->daemon[d]->ops->cas(w->daemon[d], &a[d].req, "volume/a", ver, d == 0 ? "x" : d == 1 ? "y" : "z");
+			w->daemon[d]->ops->cas(w->daemon[d], &a[d].req, "volume/a", ver,
+					       d == 0	? "x"
+					       : d == 1 ? "y"
+							: "z");
 		}
 		for (int d = 0; d < DAEMONS; d++) {
 			if (!a[d].arrived)
@@ -446,7 +450,7 @@ static const struct CMUnitTest promises[] = {
 /* Every promise on every backend, in one group: one plan for the reader of TAP. */
 int main(void)
 {
-	static const struct cluster_driver *const drivers[] = { &cluster_driver_sqlite };
+	static const struct cluster_driver *const drivers[] = { &cluster_driver_sqlite, &cluster_driver_sim };
 	static struct CMUnitTest tests[DRIVER_COUNT * PROMISE_COUNT];
 	static char names[DRIVER_COUNT * PROMISE_COUNT][128];
 

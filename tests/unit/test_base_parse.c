@@ -60,8 +60,25 @@ static void test_size_knows_units_of_1024(void **state)
 static void test_size_refuses_and_leaves_the_output(void **state)
 {
 	static const char *const bad[] = {
-		"", "0", "0G", "G", "-1G", "+1G", " 1G", "1 G", "1.5G", "4097", "512", "1GB", "1X", "65T", "1P", "0x1000",
-		"18446744073709551616", "99999999999999999999999", "18014398509481984K",
+		"",
+		"0",
+		"0G",
+		"G",
+		"-1G",
+		"+1G",
+		" 1G",
+		"1 G",
+		"1.5G",
+		"4097",
+		"512",
+		"1GB",
+		"1X",
+		"65T",
+		"1P",
+		"0x1000",
+		"18446744073709551616",
+		"99999999999999999999999",
+		"18014398509481984K",
 	};
 
 	(void)state;
@@ -94,7 +111,8 @@ static void test_layout_takes_every_allowed_geometry(void **state)
 
 static void test_layout_refuses_k_that_breaks_sectors_and_too_much_parity(void **state)
 {
-	static const char *const bad[] = { "", "2", "2+", "+1", "3+1", "5+1", "0+1", "16+1", "2+5", "2+0", "2+1+1", "2-1", "2+1x" };
+	static const char *const bad[] = { "",	   "2",	  "2+",	 "+1",	  "3+1", "5+1", "0+1",
+					   "16+1", "2+5", "2+0", "2+1+1", "2-1", "2+1x" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* ctl: one answer for each request, now or later; whoever breaks the protocol is told so and closed, and harms nobody. */
+/*
+ * ctl: one answer for each request, now or later; whoever breaks the protocol is told so and closed, and harms nobody.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -305,11 +307,25 @@ static void test_a_call_outlives_its_client(void **state)
 static void test_malformed_requests_are_told_and_closed_with_one_line(void **state)
 {
 	static const char *const bad[] = {
-		"x\n", "{\n", "[]\n", "1\n", "null\n", "{}\n", "{\"id\":1}\n", "{\"cmd\":\"echo\"}\n", "{\"id\":-1,\"cmd\":\"echo\"}\n",
-		"{\"id\":1.5,\"cmd\":\"echo\"}\n", "{\"id\":\"1\",\"cmd\":\"echo\"}\n", "{\"id\":1,\"cmd\":7}\n",
-		"{\"id\":1,\"cmd\":\"echo\",\"args\":[]}\n", "{\"id\":1,\"cmd\":\"echo\",\"extra\":1}\n",
-		"{\"id\":1,\"id\":1,\"cmd\":\"echo\"}\n", "{\"id\":99999999999999999,\"cmd\":\"echo\"}\n",
-		"{\"id\":1,\"cmd\":\"\xff\"}\n", "{\"id\":1,\"cmd\":\"echo\"} x\n", "{\"id\":1,\"cmd\":\"a\\u0000b\"}\n",
+		"x\n",
+		"{\n",
+		"[]\n",
+		"1\n",
+		"null\n",
+		"{}\n",
+		"{\"id\":1}\n",
+		"{\"cmd\":\"echo\"}\n",
+		"{\"id\":-1,\"cmd\":\"echo\"}\n",
+		"{\"id\":1.5,\"cmd\":\"echo\"}\n",
+		"{\"id\":\"1\",\"cmd\":\"echo\"}\n",
+		"{\"id\":1,\"cmd\":7}\n",
+		"{\"id\":1,\"cmd\":\"echo\",\"args\":[]}\n",
+		"{\"id\":1,\"cmd\":\"echo\",\"extra\":1}\n",
+		"{\"id\":1,\"id\":1,\"cmd\":\"echo\"}\n",
+		"{\"id\":99999999999999999,\"cmd\":\"echo\"}\n",
+		"{\"id\":1,\"cmd\":\"\xff\"}\n",
+		"{\"id\":1,\"cmd\":\"echo\"} x\n",
+		"{\"id\":1,\"cmd\":\"a\\u0000b\"}\n",
 	};
 	struct fixture *f = *state;
 

@@ -105,9 +105,23 @@ static void lineage_missing(struct hf_record *rec) { fill_uuid(&rec->lineage, 0)
 static void test_record_check_names_what_is_wrong(void **state)
 {
 	static spoil *const spoils[] = {
-		two_legs_on_one_host, fragment_twice, fragment_beyond_layout, leg_uuid_twice, k_of_three, no_parity, no_legs,
-		too_many_legs, no_size, huge, primary_missing, incarnation_missing, activated_in_the_future,
-		tolerance_out_of_reach, nothing_in_sync, name_is_a_path, lineage_missing,
+		two_legs_on_one_host,
+		fragment_twice,
+		fragment_beyond_layout,
+		leg_uuid_twice,
+		k_of_three,
+		no_parity,
+		no_legs,
+		too_many_legs,
+		no_size,
+		huge,
+		primary_missing,
+		incarnation_missing,
+		activated_in_the_future,
+		tolerance_out_of_reach,
+		nothing_in_sync,
+		name_is_a_path,
+		lineage_missing,
 	};
 
 	(void)state;

@@ -39,7 +39,9 @@ static void fill_uuid(struct hf_uuid *u, uint8_t b)
 
 static void fake_volume(const struct fake *f, const char *name, struct hf_volume_view *v)
 {
-	struct hf_record rec = { .size_blocks = 1 << 18, .geometry = { 2, 1 }, .min_tolerance = 1, .epoch = 7, .leg_count = 4 };
+	struct hf_record rec = {
+		.size_blocks = 1 << 18, .geometry = { 2, 1 }, .min_tolerance = 1, .epoch = 7, .leg_count = 4
+	};
 
 	snprintf(rec.name, sizeof(rec.name), "%s", name);
 	strcpy(rec.tenant, "acme");
@@ -233,7 +235,9 @@ static const struct hf_ctl_ops ops = {
 
 static int serve(struct hf_reactor *r, const char *dir, struct fake *f)
 {
-	struct hf_ctl_config config = { .commands = hf_ctl_commands, .command_count = hf_ctl_command_count, .ctx = &f->service };
+	struct hf_ctl_config config = { .commands = hf_ctl_commands,
+					.command_count = hf_ctl_command_count,
+					.ctx = &f->service };
 	struct hf_errmsg err;
 	struct hf_ctl *ctl;
 	char path[160];
@@ -453,15 +457,17 @@ static void test_an_error_has_words_and_advice(void **state)
 static void test_create_checks_that_hosts_and_legs_fit(void **state)
 {
 	(void)state;
-	assert_int_equal(run("--dir %s volume create v --tenant t --size 1G --layout 2+1 --local full --hosts hostA,hostB", dir),
-			 HF_EXIT_USAGE);
+	assert_int_equal(
+		run("--dir %s volume create v --tenant t --size 1G --layout 2+1 --local full --hosts hostA,hostB", dir),
+		HF_EXIT_USAGE);
 	expect_err("4 legs");
 	assert_int_equal(run("--dir %s volume create v --tenant t --size 1G --layout 1+1 --hosts hostA,hostA", dir),
 			 HF_EXIT_USAGE);
 	expect_err("twice");
 	assert_int_equal(run("--dir %s volume create v --tenant t --size 1G --layout 1+0", dir), HF_EXIT_USAGE);
 	expect_err("single leg");
-	assert_int_equal(run("--dir %s volume create v --tenant t --size 1G --layout 2+1 --min-tolerance 2", dir), HF_EXIT_USAGE);
+	assert_int_equal(run("--dir %s volume create v --tenant t --size 1G --layout 2+1 --min-tolerance 2", dir),
+			 HF_EXIT_USAGE);
 	expect_err("tolerance");
 	assert_int_equal(run("--dir %s volume create v --tenant t --size 8G --layout 4+2 --json", dir), 0);
 	expect_out("\"layout\": \"4+2\"");

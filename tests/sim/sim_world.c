@@ -197,6 +197,8 @@ static void plan_timer(struct host *h)
 	if (next == HF_NEVER)
 		return;
 	at = world_time(h, next);
+	if (at < h->world->now)
+		at = h->world->now;
 	if (at >= h->timer_at)
 		return;
 	h->timer_at = at;

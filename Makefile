@@ -44,7 +44,7 @@ base := assert.c err.c log.c parse.c uuid.c
 codec := csum.c ec.c
 core := decide.c entry.c insync.c leg.c volume.c volume_leg.c volume_op.c volume_promote.c
 format := json_read.c record.c wire.c
-io := reactor.c reactor_uring.c sys.c jobs.c buf.c
+io := reactor.c reactor_uring.c uring_open.c sys.c jobs.c buf.c
 store :=
 engine := agent.c agent_leg.c conn.c host.c leg_run.c peer.c volume_copy.c volume_read.c \
 	volume_run.c volume_send.c
@@ -69,7 +69,8 @@ bench_programs := holdfast-bench-engine
 testlib := cluster_driver_sqlite.c nbd_raw.c ram_export.c
 sim := cluster_driver_sim.c sim_cluster.c sim_disk.c sim_net.c sim_reactor.c sim_world.c
 unit := test_base_parse test_codec_csum test_codec_ec test_ctl_ctl test_ctl_events test_format_record \
-	test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_tools_holdfast
+	test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_world \
+	test_tools_holdfast
 contract := test_cluster test_reactor
 story :=
 golden :=

@@ -2,8 +2,8 @@
 /*
  * buf - the pool behind io/buf.h: one mapping, touched once at start, cut into four classes.
  *
- * Owns: the memory and who waits for it. Does not own: what is in a buffer. A buffer is never touched for the first time on
- * the data path (a page fault costs more than a whole write), hence the fill in hf_buf_pool_new().
+ * Owns: the memory and who waits for it. Does not own: what is in a buffer. A buffer is never touched for the first
+ * time on the data path (a page fault costs more than a whole write), hence the fill in hf_buf_pool_new().
  */
 #include "io/buf.h"
 

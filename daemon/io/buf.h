@@ -30,16 +30,17 @@ void hf_buf_pool_free(struct hf_buf_pool *p);	/* every buffer was put back */
 void hf_buf_pool_range(const struct hf_buf_pool *p, void **base, size_t *len);
 
 /*
- * A buffer of at least `size` bytes (1..256 KiB) with one reference; NULL: none free now, see hf_buf_wait(). A larger class
- * may serve. Its content is whatever was there before.
+ * A buffer of at least `size` bytes (1..256 KiB) with one reference; NULL: none free now, see hf_buf_wait(). A larger
+ * class may serve. Its content is whatever was there before.
  */
 struct hf_buf *hf_buf_new(struct hf_buf_pool *p, uint32_t size);
 struct hf_buf *hf_buf_get(struct hf_buf *b);
 void hf_buf_put(struct hf_buf *b);
 
 /*
- * After hf_buf_new() gave NULL. `ready` is called once, from inside the put that makes the pool able to serve `size` again
- * (waiters do not nest: a put inside `ready` is seen when it returns). Cancel: an unlinked waiter may be cancelled again.
+ * After hf_buf_new() gave NULL. `ready` is called once, from inside the put that makes the pool able to serve `size`
+ * again (waiters do not nest: a put inside `ready` is seen when it returns). Cancel: an unlinked waiter may be
+ * cancelled again.
  */
 struct hf_buf_waiter {
 	struct hf_list link;

@@ -2,8 +2,8 @@
 /*
  * reactor - the part of io/reactor.h that every backend shares: states of an io, timers, tasks.
  *
- * Owns: the checks at the door (an owner that breaks the contract stops here, on every backend alike), the timer list, the
- * task list. Does not own: any system call.
+ * Owns: the checks at the door (an owner that breaks the contract stops here, on every backend alike), the timer
+ * list, the task list. Does not own: any system call.
  */
 #include "io/reactor.h"
 

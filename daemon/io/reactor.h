@@ -3,25 +3,27 @@
  * reactor - the one door to files, sockets, time, randomness and helper threads.
  *
  * Owns: completion of every submitted io, timers, tasks, the clock of a turn. Does not own: buffers, policy.
- * Backends: reactor_uring.c; a simulated one in tests/sim; a libaio + epoll one can follow: nothing below names io_uring.
+ * Backends: reactor_uring.c; a simulated one in tests/sim; a libaio + epoll one can follow: nothing below names
+ * io_uring.
  *
  * Contract, checked by tests/contract/test_reactor.c on every backend:
  *  1. An io is `struct hf_io`, embedded in its owner; the reactor allocates nothing per io.
  *  2. An io was made by hf_io_init(). From submit until `done` it and its buffers belong to the reactor.
  *     IDLE -> QUEUED -> (IN_KERNEL) -> DONE -> IDLE.
- *  3. Every submitted io completes exactly once, cancelled or not. Multishot is hidden: an ACCEPT completes once per submit.
- *  4. Callbacks (io, timer, task, job) run only from a turn of the backend's loop, never inside submit, cancel, set or defer.
- *     Inside `done` the io is IDLE and may be submitted again or freed.
- *  5. result >= 0 or -errno. READ, WRITE and SEND are finished inside: result == len, or an error (READ past the end of a
- *     file: -EIO). RECV gives 1..len bytes, or 0 at end of stream. A refused or reset connection is an errno.
+ *  3. Every submitted io completes exactly once, cancelled or not. Multishot is hidden: an ACCEPT completes once per
+ *     submit.
+ *  4. Callbacks (io, timer, task, job) run only from a turn of the backend's loop, never inside submit, cancel, set
+ *     or defer. Inside `done` the io is IDLE and may be submitted again or freed.
+ *  5. result >= 0 or -errno. READ, WRITE and SEND are finished inside: result == len, or an error (READ past the end
+ *     of a file: -EIO). RECV gives 1..len bytes, or 0 at end of stream. A refused or reset connection is an errno.
  *  6. A full submission queue is not an error: what is queued is handed to the kernel and the call goes on.
  *  7. One thread owns a reactor and calls everything here. hf_job::work runs on a helper thread.
  *  8. hf_reactor_now() is read once per turn.
- *  9. Two ios on one socket: at most one RECV and one SEND at a time. Files: any number, in any order; who needs order waits
- *     for `done` (H15: a SYNC covers only writes that completed before it was submitted).
- * 10. Order in a turn: completions are collected, their callbacks run; due timers run; finished jobs run; then tasks deferred
- *     so far (also by one another, until none is left); then everything queued leaves in one submission, which on a kernel
- *     backend is the same system call as the wait that opens the next turn.
+ *  9. Two ios on one socket: at most one RECV and one SEND at a time. Files: any number, in any order; who needs
+ *     order waits for `done` (H15: a SYNC covers only writes that completed before it was submitted).
+ * 10. Order in a turn: completions are collected, their callbacks run; due timers run; finished jobs run; then tasks
+ *     deferred so far (also by one another, until none is left); then everything queued leaves in one submission,
+ *     which on a kernel backend is the same system call as the wait that opens the next turn.
  */
 #ifndef HF_IO_REACTOR_H
 #define HF_IO_REACTOR_H
@@ -40,9 +42,9 @@ struct hf_io;
 
 enum hf_io_kind {
 	HF_IO_READ,			/* file: buf/len at off, all aligned to 4096 (O_DIRECT) */
-	HF_IO_WRITE,			/* file: as READ, or iov/iov_count, each part aligned; `dsync`: durable when done */
+	HF_IO_WRITE,			/* file: as READ; or iov, each part aligned; `dsync`: durable when done */
 	HF_IO_SYNC,			/* file: data and what is needed to read it back are durable */
-	HF_IO_DISCARD,			/* file: aligned [off, off+len) reads as zeros or as before; -EOPNOTSUPP allowed */
+	HF_IO_DISCARD,			/* file: aligned range reads as zeros or as before; may be -EOPNOTSUPP */
 	HF_IO_RECV,			/* socket: up to len bytes into buf */
 	HF_IO_SEND,			/* socket: buf/len, or iov/iov_count */
 	HF_IO_ACCEPT,			/* listening socket: result = new socket */
@@ -58,7 +60,7 @@ struct hf_io {
 	enum hf_io_kind kind;
 	int fd;				/* handle from hf_file_open, hf_sock_listen, ACCEPT or CONNECT */
 	bool dsync;
-	uint32_t iov_count;		/* > 0: iov is used in place of buf; the backend may change the iov array itself */
+	uint32_t iov_count;		/* > 0: iov in place of buf; the backend may change the array itself */
 	struct iovec *iov;		/* at most 1024 */
 	void *buf;
 	size_t len;			/* bytes, also the sum of iov */
@@ -183,9 +185,10 @@ static inline void hf_job_run(struct hf_reactor *r, struct hf_job *j)
 }
 
 /*
- * Open a file or block device with O_DIRECT (CREATE: mode 0600, sparse, `size` bytes; its directory entry is durable on
- * return). May block: call at start or from a job. Returns a handle, or -errno with `err` filled; nothing is left behind.
- * A file opened for writing is locked until close: -EBUSY when any process, this one too, has it open for writing.
+ * Open a file or block device with O_DIRECT (CREATE: mode 0600, sparse, `size` bytes; its directory entry is durable
+ * on return). May block: call at start or from a job. Returns a handle, or -errno with `err` filled; nothing is left
+ * behind. A file opened for writing is locked until close: -EBUSY when any process, this one too, has it open for
+ * writing.
  */
 static inline int hf_file_open(struct hf_reactor *r, const char *path, enum hf_file_mode mode, uint64_t size,
 			       struct hf_file_info *info, struct hf_errmsg *err)
@@ -199,15 +202,15 @@ static inline int hf_file_unlink(struct hf_reactor *r, const char *path)
 	return r->ops->file_unlink(r, path);
 }
 
-/* A listening handle or -errno. A stale unix socket file that nobody answers on is replaced; a live one: -EADDRINUSE. */
+/* A listening handle or -errno. A unix socket file that nobody answers on is replaced; a live one: -EADDRINUSE. */
 static inline int hf_sock_listen(struct hf_reactor *r, const char *addr, struct hf_errmsg *err)
 {
 	return r->ops->sock_listen(r, addr, err);
 }
 
 /*
- * A long-lived memory range that ios will use again and again: the backend may register it with the kernel. A hint: failure
- * (-errno) costs speed only. Unpin before freeing, with no io under way on it.
+ * A long-lived memory range that ios will use again and again: the backend may register it with the kernel. A hint:
+ * failure (-errno) costs speed only. Unpin before freeing, with no io under way on it.
  */
 static inline int hf_reactor_pin(struct hf_reactor *r, void *base, size_t len)
 {

@@ -2,20 +2,21 @@
 /*
  * reactor_uring - io/reactor.h over io_uring.
  *
- * Owns: the ring, what is under way on it, pinned ranges. Does not own: opening things (io/sys.c), helper threads (io/jobs.c).
+ * Owns: the ring, what is under way on it, pinned ranges. Does not own: opening things (io/sys.c), helper threads
+ * (io/jobs.c).
  *
- * A turn costs one system call: what the last turn queued is submitted by the same io_uring_enter() that waits for the next
- * completion. Kernel work of a completion is deferred to that call (DEFER_TASKRUN), so nothing interrupts a turn.
+ * A turn costs one system call: what the last turn queued is submitted by the same io_uring_enter() that waits for
+ * the next completion. Kernel work of a completion is deferred to that call (DEFER_TASKRUN), so nothing interrupts a
+ * turn.
  *
- * There is no table of registered files: before Linux 6.13 a file leaves such a table only when older requests have ended,
- * so closing a socket could wait for hours behind another socket's RECV. It would save some 20 ns per io.
+ * There is no table of registered files: before Linux 6.13 a file leaves such a table only when older requests have
+ * ended, so closing a socket could wait for hours behind another socket's RECV. It would save some 20 ns per io.
  */
 #include "io/reactor_uring.h"
 
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/falloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -26,9 +27,8 @@
 #include "base/limits.h"
 #include "io/jobs.h"
 #include "io/sys.h"
+#include "io/uring_open.h"
 
-#define SQ_ENTRIES 1024u		/* ios per submission before a turn needs a second call */
-#define CQ_ENTRIES 8192u		/* completions that wait; the kernel keeps what is above */
 #define PINS_MAX 16u
 #define PIN_LEN_MAX (1ull << 30)	/* the kernel's limit for one registered buffer */
 #define TRANSFER_MAX (1u << 30)		/* bytes in one request; more is sent as a continued transfer */
@@ -207,8 +207,9 @@ static void fill(struct uring *u, struct io_uring_sqe *sqe, struct hf_io *io)
 /* Submission. */
 
 /*
- * Results of io_uring_enter() that mean "go on": a signal came (EINTR), the time is over (ETIME), the kernel is short of
- * memory or wants its completions read first (EAGAIN, EBUSY). What was not taken stays in the ring for the next call.
+ * Results of io_uring_enter() that mean "go on": a signal came (EINTR), the time is over (ETIME), the kernel is short
+ * of memory or wants its completions read first (EAGAIN, EBUSY). What was not taken stays in the ring for the next
+ * call.
  */
 static void check_enter(int rc)
 {
@@ -673,86 +674,6 @@ static const struct hf_reactor_ops uring_ops = {
 
 /* Start and end. */
 
-/* kernel.io_uring_disabled: 0 no, 1 for some, 2 for all; -1: this kernel has no such switch. */
-static int disabled_by_sysctl(void)
-{
-	FILE *f = fopen("/proc/sys/kernel/io_uring_disabled", "re");
-	int v = -1;
-
-	if (!f)
-		return -1;
-	if (fscanf(f, "%d", &v) != 1)
-		v = -1;
-	fclose(f);
-	return v;
-}
-
-static int refuse(int rc, struct hf_errmsg *err)
-{
-	switch (rc) {
-	case -ENOSYS:
-		return hf_fail(err, rc, "io_uring is missing: the kernel is older than 6.1 or was built without it, "
-			       "or a container's seccomp profile hides it: run Linux 6.1 or later and allow io_uring_setup");
-	case -EPERM:
-		if (disabled_by_sysctl() > 0)
-			return hf_fail(err, rc, "io_uring is switched off by kernel.io_uring_disabled=%d: set it to 0 "
-				       "(sysctl -w kernel.io_uring_disabled=0)", disabled_by_sysctl());
-		return hf_fail(err, rc, "io_uring is forbidden to this process, most likely by a seccomp profile of its "
-			       "container or service: allow io_uring_setup, io_uring_enter and io_uring_register");
-	case -EINVAL:
-		return hf_fail(err, rc, "this kernel's io_uring is too old (single issuer with deferred task run is "
-			       "missing): run Linux 6.1 or later");
-	case -ENOMEM:
-		return hf_fail(err, rc, "no memory for the io_uring rings: raise the limit of locked memory "
-			       "(ulimit -l, LimitMEMLOCK=) or free memory");
-	case -EMFILE:
-	case -ENFILE:
-		return hf_fail(err, rc, "no file descriptor left for io_uring: raise the limit of open files "
-			       "(LimitNOFILE=)");
-	default:
-		return hf_fail(err, rc, "io_uring cannot be started: %s", hf_strerror(rc));
-	}
-}
-
-/* A ring may be made and still be unusable (io_uring_enter filtered): send one request round. */
-static int try_ring(struct io_uring *ring)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-	struct io_uring_cqe *cqe;
-	int rc;
-
-	io_uring_prep_nop(sqe);
-	rc = io_uring_submit_and_wait(ring, 1);
-	if (rc < 0)
-		return rc;
-	rc = io_uring_wait_cqe(ring, &cqe);
-	if (rc == 0)
-		io_uring_cqe_seen(ring, cqe);
-	return rc;
-}
-
-static int open_ring(struct io_uring *ring)
-{
-	struct io_uring_params p = {
-		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-			 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
-		.cq_entries = CQ_ENTRIES,
-	};
-	const uint32_t needed = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP;
-	int rc = io_uring_queue_init_params(SQ_ENTRIES, ring, &p);
-
-	if (rc < 0)
-		return rc;
-	rc = (p.features & needed) == needed ? try_ring(ring) : -EINVAL;
-	if (rc < 0) {
-		io_uring_queue_exit(ring);
-		return rc;
-	}
-	/* Spares the kernel a look-up of the ring per call; only a wish. */
-	(void)io_uring_register_ring_fd(ring);
-	return 0;
-}
-
 int hf_reactor_uring_new(struct hf_reactor **out, struct hf_errmsg *err)
 {
 	struct uring *u = calloc(1, sizeof(*u));
@@ -760,10 +681,10 @@ int hf_reactor_uring_new(struct hf_reactor **out, struct hf_errmsg *err)
 
 	if (!u)
 		return hf_fail(err, -ENOMEM, "no memory for a reactor");
-	rc = open_ring(&u->ring);
+	rc = hf_uring_open(&u->ring, err);
 	if (rc < 0) {
 		free(u);
-		return refuse(rc, err);
+		return rc;
 	}
 	rc = hf_jobs_init(&u->jobs);
 	if (rc < 0) {
@@ -781,7 +702,7 @@ int hf_reactor_uring_new(struct hf_reactor **out, struct hf_errmsg *err)
 	return 0;
 }
 
-/* Buffers may be freed after us, so the kernel must have let go of them: take everything back and wait, without callbacks. */
+/* Buffers may be freed after us, so the kernel must have let go of them: take all back and wait, without callbacks. */
 static void take_all_back(struct uring *u)
 {
 	struct io_uring_sqe *sqe = NULL;

@@ -6,8 +6,9 @@
 #include "io/reactor.h"
 
 /*
- * Probe the kernel and make a reactor owned by the calling thread. Needs Linux 6.1 (single issuer, deferred task run).
- * Refusal fills `err` with the likely cause: old kernel, kernel.io_uring_disabled, seccomp, RLIMIT_MEMLOCK. Heap; 0 or -errno.
+ * Probe the kernel and make a reactor owned by the calling thread. Needs Linux 6.1 (single issuer, deferred task
+ * run). Refusal fills `err` with the likely cause: old kernel, kernel.io_uring_disabled, seccomp, RLIMIT_MEMLOCK.
+ * Heap; 0 or -errno.
  */
 int hf_reactor_uring_new(struct hf_reactor **out, struct hf_errmsg *err);
 void hf_reactor_uring_free(struct hf_reactor *r);

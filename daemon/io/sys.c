@@ -2,8 +2,8 @@
 /*
  * sys - opening files and sockets for the kernel backends.
  *
- * Owns: flags, locks and refusals. Does not own: any io on what it opened. A file is locked (flock) and a block device opened
- * exclusively while a daemon may write to it: two writers of one leg would destroy it.
+ * Owns: flags, locks and refusals. Does not own: any io on what it opened. A file is locked (flock) and a block
+ * device opened exclusively while a daemon may write to it: two writers of one leg would destroy it.
  */
 #include "io/sys.h"
 
@@ -169,7 +169,8 @@ static int lock(int fd, const char *path, struct hf_errmsg *msg)
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
-		return hf_fail(msg, -EBUSY, "%s is in use by another process: stop it first (see fuser %s)", path, path);
+		return hf_fail(msg, -EBUSY, "%s is in use by another process: stop it first (see fuser %s)", path,
+			       path);
 	return hf_fail(msg, -errno, "cannot lock %s: %s", path, hf_strerror(errno));
 }
 
@@ -309,8 +310,8 @@ int hf_sys_listen(const char *text, struct hf_errmsg *err)
 		return fd;
 	close(fd);
 	if (rc == -EADDRINUSE)
-		return hf_fail(err, rc, "cannot listen on %s: something answers there already: stop it or choose another address",
-			       text);
-	return hf_fail(err, rc, "cannot listen on %s: %s: check that this host has the address and that we may use it", text,
-		       hf_strerror(rc));
+		return hf_fail(err, rc, "cannot listen on %s: something answers there already: stop it or choose "
+			       "another address", text);
+	return hf_fail(err, rc, "cannot listen on %s: %s: check that this host has the address and that we may use it",
+		       text, hf_strerror(rc));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sys - the blocking system calls that every kernel backend of io/reactor.h shares: files are opened, sockets made, addresses
- * read. Safe from any thread.
+ * sys - the blocking system calls that every kernel backend of io/reactor.h shares: files are opened, sockets made,
+ * addresses read. Safe from any thread.
  */
 #ifndef HF_IO_SYS_H
 #define HF_IO_SYS_H

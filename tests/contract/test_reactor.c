@@ -2,7 +2,8 @@
 /*
  * test_reactor - the contract of io/reactor.h, one suite for every backend.
  *
- * A driver makes a reactor and lets it turn; every test runs once per driver. What only one backend can show is at the end.
+ * A driver makes a reactor and lets it turn; every test runs once per driver. What only one backend can show is at
+ * the end.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sim - a world of simulated hosts: one virtual clock, one event heap, disks, a network, a cluster store, and faults in them.
+ * sim - a world of simulated hosts: one virtual clock, one event heap, disks, a network, a cluster store, and faults
+ * in them.
  *
- * Every host has a reactor (io/reactor.h) that the real daemon code runs on; all hosts share one thread. A world depends on its
- * seed and on the calls made to it, on nothing else: no real time, no addresses. Each kind of fault draws from its own stream
- * per host, so switching one kind off leaves the others where they were.
+ * Every host has a reactor (io/reactor.h) that the real daemon code runs on; all hosts share one thread. A world
+ * depends on its seed and on the calls made to it, on nothing else: no real time, no addresses. Each kind of fault
+ * draws from its own stream per host, so switching one kind off leaves the others where they were.
  *
  * What the owner of a world must know:
  *  - Code that touches a host from outside its turns (from main, or from sim_at) calls sim_host_wake() afterwards;
  *    sim_call() runs a function inside a turn and needs nothing.
- *  - sim_host_kill() drops ios, timers, tasks and jobs without callbacks. The daemon's objects are then garbage: release
- *    their memory (an arena), but call nothing on them.
+ *  - sim_host_kill() drops ios, timers, tasks and jobs without callbacks. The daemon's objects are then garbage:
+ *    release their memory (an arena), but call nothing on them.
  */
 #ifndef HF_TESTS_SIM_SIM_H
 #define HF_TESTS_SIM_SIM_H
@@ -22,8 +23,8 @@
 #define SIM_PPM 1000000u
 
 /*
- * Every kind of fault: name, words. The first part happens at a rate (sim_config.ppm, per chance); the second is done by calls
- * below or is the outcome of a crash, and is only counted.
+ * Every kind of fault: name, words. The first part happens at a rate (sim_config.ppm, per chance); the second is done
+ * by calls below or is the outcome of a crash, and is only counted.
  */
 #define SIM_FAULTS(X) \
 	X(READ_EIO, "read fails once") \
@@ -80,7 +81,7 @@ struct sim_config {
 	hf_nsec net_delay;		/* typical one-way time */
 	hf_nsec net_spike;		/* longest spike */
 	uint64_t net_bandwidth;		/* bytes per second leaving the host */
-	uint32_t net_buffer;		/* bytes of a connection, each way, that a SEND may be ahead of RECV: at most 1 MiB */
+	uint32_t net_buffer;		/* bytes that a SEND may be ahead of RECV, each way: at most 1 MiB */
 	hf_nsec job;			/* typical time of a job */
 	hf_nsec turn;			/* CPU time of a turn */
 	hf_nsec cluster_delay;		/* typical one-way time to the cluster store */
@@ -141,7 +142,8 @@ uint32_t sim_current(const struct sim_world *w);
 
 bool sim_disk_size(struct sim_world *w, uint32_t host, const char *name, uint64_t *size);
 /* Copy out what a READ would give, or what is durable now. */
-bool sim_disk_peek(struct sim_world *w, uint32_t host, const char *name, uint64_t off, void *buf, size_t len, bool durable);
+bool sim_disk_peek(struct sim_world *w, uint32_t host, const char *name, uint64_t off, void *buf, size_t len,
+		   bool durable);
 bool sim_disk_flip(struct sim_world *w, uint32_t host, const char *name, uint64_t off, uint32_t bit);
 bool sim_disk_blank(struct sim_world *w, uint32_t host, const char *name);
 bool sim_disk_swap(struct sim_world *w, uint32_t host_a, const char *name_a, uint32_t host_b, const char *name_b);

@@ -2,9 +2,9 @@
 /*
  * sim_cluster - a simulated cluster store behind cluster/cluster.h.
  *
- * One linearizable store per world: a request takes effect at one instant between its call and its answer. Requests and
- * answers take time and are lost: a caller may hear -ETIMEDOUT while the effect happened, will still happen, or never will.
- * A request outlives the host that sent it.
+ * One linearizable store per world: a request takes effect at one instant between its call and its answer. Requests
+ * and answers take time and are lost: a caller may hear -ETIMEDOUT while the effect happened, will still happen, or
+ * never will. A request outlives the host that sent it.
  */
 #include "sim/sim_int.h"
 
@@ -328,7 +328,9 @@ static void call_done(struct request *r)
 	for (size_t i = 0; has_items && i < r->out.count; i++) {
 		const struct entry *e = &r->out.entry[i];
 
-		items[i] = (struct hf_cluster_item){ .key = e->key, .value = e->value, .value_len = e->len, .ver = e->ver };
+		items[i] = (struct hf_cluster_item){
+			.key = e->key, .value = e->value, .value_len = e->len, .ver = e->ver,
+		};
 	}
 	r->q->done(r->q, r->result, items, has_items ? r->out.count : 0, r->out_ver);
 	free(items);
@@ -423,7 +425,8 @@ static void cluster_list(struct hf_cluster *c, struct hf_cluster_req *q, const c
 	request(c, q, REQUEST_LIST, prefix, NULL, 0);
 }
 
-static void cluster_cas(struct hf_cluster *c, struct hf_cluster_req *q, const char *key, uint64_t ver, const char *value)
+static void cluster_cas(struct hf_cluster *c, struct hf_cluster_req *q, const char *key, uint64_t ver,
+			const char *value)
 {
 	request(c, q, REQUEST_CAS, key, value, ver);
 }

@@ -2,14 +2,14 @@
 /*
  * sim_disk - files of a host: what is durable, what a crash may still take, and faults.
  *
- * A file is a map of 4 KiB pages. A page has its durable content and a chain of records: writes that completed and are not
- * synced, oldest first; a READ sees the newest. A SYNC turns those that completed before it was submitted into durable
- * content. When power fails each write that is not durable is kept, dropped, or decided page by page, and a page that is torn
- * page by page may also mix old and new sectors of 512 bytes. Records of one page stay in order, as in a disk's cache;
- * different pages are independent, which is every order there is.
+ * A file is a map of 4 KiB pages. A page has its durable content and a chain of records: writes that completed and
+ * are not synced, oldest first; a READ sees the newest. A SYNC turns those that completed before it was submitted
+ * into durable content. When power fails each write that is not durable is kept, dropped, or decided page by page,
+ * and a page that is torn page by page may also mix old and new sectors of 512 bytes. Records of one page stay in
+ * order, as in a disk's cache; different pages are independent, which is every order there is.
  *
- * A write is taken from its owner's memory page by page, some at submit and some when it is done, as a kernel may: an owner
- * that touches a buffer too early writes garbage here.
+ * A write is taken from its owner's memory page by page, some at submit and some when it is done, as a kernel may: an
+ * owner that touches a buffer too early writes garbage here.
  */
 #include "sim/sim_int.h"
 
@@ -749,7 +749,8 @@ bool sim_disk_size(struct sim_world *w, uint32_t host, const char *name, uint64_
 	return f;
 }
 
-bool sim_disk_peek(struct sim_world *w, uint32_t host, const char *name, uint64_t off, void *buf, size_t len, bool durable)
+bool sim_disk_peek(struct sim_world *w, uint32_t host, const char *name, uint64_t off, void *buf, size_t len,
+		   bool durable)
 {
 	struct file *f = named(w, host, name);
 	uint8_t *to = buf;

@@ -7,8 +7,8 @@
  *   vis     arrived at the receiver's host
  *   head    read by the receiver
  *   acked   the sender knows that: room = size - (tail - acked)
- * Segments carry accepted bytes to `vis`, each at its own time, in order. A cut stops `vis` in one direction and `acked` in the
- * other. Nothing is lost on a connection but by its end: a reset, or silence for ever (half-open).
+ * Segments carry accepted bytes to `vis`, each at its own time, in order. A cut stops `vis` in one direction and
+ * `acked` in the other. Nothing is lost on a connection but by its end: a reset, or silence for ever (half-open).
  */
 #include "sim/sim_int.h"
 
@@ -603,8 +603,8 @@ void sim_net_start(struct req *q)
 	switch (io->kind) {
 	case HF_IO_CONNECT:
 		if (is_address(io->addr))
-			sim_event_add(w, w->now + 2 * delay(h, starts_with(io->addr, "unix:") ? h : NULL), EVENT_CONNECT,
-				      q, q->gen);
+			sim_event_add(w, w->now + 2 * delay(h, starts_with(io->addr, "unix:") ? h : NULL),
+				      EVENT_CONNECT, q, q->gen);
 		else
 			sim_req_done(q, -EINVAL);
 		break;

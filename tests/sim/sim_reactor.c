@@ -2,8 +2,8 @@
 /*
  * sim_reactor - the simulated backend of io/reactor.h.
  *
- * Owns: what is queued and done, handles, jobs. The disk and the network have their own files. Breaches of the contract that
- * a kernel would let pass (a handle closed with an io under way, a stale handle) stop the run here.
+ * Owns: what is queued and done, handles, jobs. The disk and the network have their own files. Breaches of the
+ * contract that a kernel would let pass (a handle closed with an io under way, a stale handle) stop the run here.
  */
 #include "sim/sim_int.h"
 
@@ -184,7 +184,8 @@ static void sim_job(struct hf_reactor *r, struct hf_job *j)
 
 	hf_assert(j->work && j->done);
 	q->job = j;
-	sim_event_add(h->world, h->world->now + sim_latency(&h->rng[STREAM_JOB], h->config.job), EVENT_JOB_WORK, q, q->gen);
+	sim_event_add(h->world, h->world->now + sim_latency(&h->rng[STREAM_JOB], h->config.job), EVENT_JOB_WORK, q,
+		      q->gen);
 }
 
 /* Work and its news are two events: a host may die in between. */

@@ -2,8 +2,8 @@
 /*
  * sim_world - clock, event heap, randomness, hosts.
  *
- * Owns: the order of everything. Events at the same time are ordered by a hash of the seed and their number, so a seed also
- * chooses among the orders that real machines could show.
+ * Owns: the order of everything. Events at the same time are ordered by a hash of the seed and their number, so a
+ * seed also chooses among the orders that real machines could show.
  */
 #include "sim/sim_int.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* test_sim_world - what the simulator promises to those who judge by it: crashes, faults, and the same run for a seed. */
+/* test_sim_world - what the simulator promises to those who judge by it: crashes, faults, one run per seed. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -471,7 +471,8 @@ static void test_a_stream_keeps_its_bytes_in_order_under_spikes_and_chops(void *
 	while (got < sizeof(block)) {
 		assert_true(sim_step(w));
 		if (send.is_done && sent < sizeof(block)) {
-			uint32_t n = sizeof(block) - sent < 777 + sent % 5000 ? (uint32_t)sizeof(block) - sent : 777 + sent % 5000;
+			uint32_t left = (uint32_t)sizeof(block) - sent;
+			uint32_t n = left < 777 + sent % 5000 ? left : 777 + sent % 5000;
 
 			start(0, &send, HF_IO_SEND, s.a, (uint8_t *)block + sent, n, 0);
 			sent += n;

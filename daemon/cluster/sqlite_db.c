@@ -151,6 +151,7 @@ static int touch(const char *path, struct hf_errmsg *err)
 	return check_filesystem(path, err);
 }
 
+/* Settings of this connection: nothing in the file may run code, and nothing is written yet. */
 static int configure(struct hf_sqlite_db *db)
 {
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -159,7 +160,7 @@ static int configure(struct hf_sqlite_db *db)
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(db->handle, BUSY_MS);
-	return exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON;");
+	return exec(db, "PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON;");
 }
 
 static int create_schema(struct hf_sqlite_db *db, const struct hf_uuid *cluster)
@@ -180,26 +181,37 @@ static int create_schema(struct hf_sqlite_db *db, const struct hf_uuid *cluster)
 	return exec(db, sql);
 }
 
-/* Is this our store, an empty file to make one of, or something else? */
-static int check_schema(struct hf_sqlite_db *db, const char *path, const struct hf_uuid *cluster, struct hf_errmsg *err)
+/* Is this our store, an empty file to make one of, or something else, that is not to be changed? */
+static int check_kind(struct hf_sqlite_db *db, const char *path, bool *empty, struct hf_errmsg *err)
 {
 	int64_t id = 0, version = 0, tables = 0;
-	bool wal = false;
 	int rc = query_number(db, "PRAGMA application_id", &id);
 
 	if (rc == 0)
 		rc = query_number(db, "PRAGMA user_version", &version);
 	if (rc == 0)
 		rc = query_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
-	if (rc == 0 && id == 0 && tables == 0)
-		rc = create_schema(db, cluster);
-	else if (rc == 0 && id != APPLICATION_ID)
+	if (rc < 0)
+		return rc;
+	*empty = id == 0 && tables == 0;
+	if (*empty)
+		return 0;
+	if (id != APPLICATION_ID)
 		return hf_fail(err, -EUCLEAN, "%s is a database, but not a Holdfast cluster store: name another file",
 			       path);
-	else if (rc == 0 && version != SCHEMA_VERSION)
+	if (version != SCHEMA_VERSION)
 		return hf_fail(err, -EUCLEAN,
 			       "cluster store %s has format %lld, this version knows %d: use a newer holdfastd", path,
 			       (long long)version, SCHEMA_VERSION);
+	return 0;
+}
+
+/* The journal that H26 wants. Kept in the file: all later opens find it so. */
+static int use_wal(struct hf_sqlite_db *db, const char *path, struct hf_errmsg *err)
+{
+	bool wal = false;
+	int rc = exec(db, "PRAGMA journal_mode=WAL");
+
 	if (rc == 0)
 		rc = query_wal(db, &wal);
 	if (rc == 0 && !wal)
@@ -213,13 +225,18 @@ static int check_schema(struct hf_sqlite_db *db, const char *path, const struct 
 static int setup(struct hf_sqlite_db *db, const char *path, const struct hf_uuid *cluster, struct hf_errmsg *err)
 {
 	int64_t revision = 0;
+	bool empty = false;
 	int rc = to_errno(sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
 
 	err->text[0] = '\0';
 	if (rc == 0)
 		rc = configure(db);
 	if (rc == 0)
-		rc = check_schema(db, path, cluster, err);
+		rc = check_kind(db, path, &empty, err);
+	if (rc == 0)
+		rc = use_wal(db, path, err);
+	if (rc == 0 && empty)
+		rc = create_schema(db, cluster);
 	if (rc == 0)
 		rc = query_number(db, "PRAGMA data_version", &db->data_version);
 	if (rc == 0)

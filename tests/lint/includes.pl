@@ -21,7 +21,7 @@ my %may = (
 
 # Libraries with one door: header pattern, then the files that may include it.
 my @doors = (
-	[ qr/^liburing/, qr{^daemon/io/reactor_uring\.c$} ],
+	[ qr/^liburing/, qr{^daemon/io/(?:reactor_uring|uring_open)\.c$} ],
 	[ qr/^isa-l/, qr{^daemon/codec/(ec|csum)\.c$} ],
 	[ qr/^sqlite3/, qr{^daemon/cluster/(cluster_sqlite|sqlite_db)\.c$} ],
 	[ qr/^jansson/, qr{^daemon/format/(record\.c|json_read\.[ch])$|^daemon/ctl/|^daemon/[a-z_]+\.c$|^tools/} ],

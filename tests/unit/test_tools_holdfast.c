@@ -4,6 +4,7 @@
  *
  * A child process serves two hosts' real control sockets with the real commands, in a directory like that of `dev up`.
  * hostA is primary of "good" and "gone" is served by nobody; hostB knows both from their records only.
+ * For `holdfast dev` this program is the daemon as well: called as holdfastd would be, it serves one such host.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -272,7 +273,7 @@ static _Noreturn void daemons(const char *dir, int ready)
 
 /* the command */
 
-static char dir[64], program[512], out[1 << 20], err_text[1 << 16];
+static char dir[64], program[512], self_path[400], out[1 << 20], err_text[1 << 16];
 static pid_t server;
 
 static void slurp(const char *name, char *to, size_t size)
@@ -338,6 +339,8 @@ static int group_setup(void **state)
 
 	(void)state;
 	self[len > 0 ? len : 0] = '\0';
+	strcpy(self_path, self);
+	setenv("HOLDFASTD", self_path, 1);
 	*strrchr(self, '/') = '\0';
 	snprintf(program, sizeof(program), "%s%s", named ? named : self, named ? "" : "/../../bin/holdfast");
 	unsetenv("HOLDFAST_DIR");
@@ -362,6 +365,7 @@ static int group_teardown(void **state)
 	char line[128];
 
 	(void)state;
+	(void)run("dev down %s/c", dir);	/* what a failed test left running */
 	kill(server, SIGKILL);
 	waitpid(server, NULL, 0);
 	snprintf(line, sizeof(line), "rm -rf %s", dir);
@@ -588,7 +592,118 @@ static void test_the_environment_names_the_daemon(void **state)
 	unsetenv("HOLDFAST_SOCKET");
 }
 
-int main(void)
+/* dev */
+
+/* As holdfastd: one host, whose --dir is PARENT/NAME. */
+static int be_holdfastd(char **argv)
+{
+	static struct fake f;
+	const char *pid_file = NULL, *own_dir = NULL;
+	struct hf_reactor *r;
+	struct hf_errmsg err;
+	char parent[128];
+	FILE *pid;
+
+	for (; argv[0] && argv[1]; argv += 2) {
+		if (strcmp(argv[0], "--name") == 0)
+			f.host = argv[1];
+		else if (strcmp(argv[0], "--dir") == 0)
+			own_dir = argv[1];
+		else if (strcmp(argv[0], "--pid-file") == 0)
+			pid_file = argv[1];
+	}
+	if (getenv("FAKE_FAILS")) {
+		fprintf(stderr, "the disk is on fire\n");
+		return 1;
+	}
+	snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(own_dir, '/') - own_dir), own_dir);
+	pid = fopen(pid_file, "w");
+	fprintf(pid, "%d\n", (int)getpid());
+	fclose(pid);
+	if (hf_reactor_uring_new(&r, &err) < 0 || serve(r, parent, &f) < 0)
+		return 1;
+	hf_reactor_uring_run(r);
+	return 0;
+}
+
+static int count_of(const char *words)
+{
+	int n = 0;
+
+	for (const char *p = out; (p = strstr(p, words)); p += strlen(words))
+		n++;
+	return n;
+}
+
+static void test_dev_up_kill_start_down(void **state)
+{
+	(void)state;
+	assert_int_equal(run("dev up %s/c --hosts 3", dir), 0);
+	expect_out("hostC");
+	assert_int_equal(count_of(" up "), 3);
+	assert_int_equal(run("dev up %s/c", dir), HF_EXIT_FAILED);
+	expect_err("is running");
+	assert_int_equal(run("dev kill %s/c hostB", dir), 0);
+	assert_int_equal(run("dev kill %s/c hostB", dir), HF_EXIT_FAILED);
+	expect_err("does not run");
+	assert_int_equal(run("dev status %s/c", dir), 0);
+	assert_int_equal(count_of(" down "), 1);
+	assert_int_equal(run("--dir %s/c volume list", dir), 0);
+	assert_int_equal(run("dev start %s/c hostB", dir), 0);
+	assert_int_equal(run("dev start %s/c hostB", dir), HF_EXIT_FAILED);
+	expect_err("runs already");
+	assert_int_equal(run("dev kill %s/c hostX", dir), HF_EXIT_NOT_FOUND);
+	assert_int_equal(run("dev down %s/c", dir), 0);
+	assert_int_equal(run("dev status %s/c", dir), 0);
+	assert_int_equal(count_of(" down "), 3);
+	assert_int_equal(run("dev up %s/c", dir), 0);
+	assert_int_equal(count_of(" up "), 3);
+	assert_int_equal(run("dev down %s/c", dir), 0);
+	assert_int_equal(run("dev down %s/c", dir), 0);
+}
+
+static void test_dev_never_signals_a_process_that_is_not_its_own(void **state)
+{
+	char path[128];
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(run("dev up %s/c --hosts 1", dir) == 0 || run("dev up %s/c", dir) == 0, 1);
+	assert_int_equal(run("dev down %s/c", dir), 0);
+	snprintf(path, sizeof(path), "%s/c/hostA/pid", dir);
+	f = fopen(path, "w");
+	fprintf(f, "%d\n", (int)server);
+	fclose(f);
+	assert_int_equal(run("dev kill %s/c hostA", dir), HF_EXIT_FAILED);
+	expect_err("does not run");
+	assert_int_equal(run("dev down %s/c", dir), 0);
+	assert_int_equal(kill(server, 0), 0);
+	assert_int_equal(run("--dir %s status", dir), 0);
+}
+
+static void test_dev_up_that_fails_leaves_no_cluster_and_shows_the_log(void **state)
+{
+	char path[256];
+
+	(void)state;
+	setenv("FAKE_FAILS", "1", 1);
+	assert_int_equal(run("dev up %s/bad", dir), HF_EXIT_FAILED);
+	unsetenv("FAKE_FAILS");
+	expect_err("hostA ended at once");
+	expect_err("the disk is on fire");
+	snprintf(path, sizeof(path), "%s/bad/dev.json", dir);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(run("dev up %s/%0100d", dir, 0), HF_EXIT_USAGE);
+	expect_err("too long");
+	snprintf(path, sizeof(path), "%s/%0100d", dir, 0);
+	assert_int_equal(access(path, F_OK), -1);
+	setenv("HOLDFASTD", "/none/holdfastd", 1);
+	assert_int_equal(run("dev up %s/worse", dir), HF_EXIT_FAILED);
+	expect_err("/none/holdfastd");
+	setenv("HOLDFASTD", self_path, 1);
+}
+
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_usage_errors_exit_2_and_name_the_word),
@@ -604,7 +719,13 @@ int main(void)
 		cmocka_unit_test(test_failover_promotes_what_the_host_was_primary_of),
 		cmocka_unit_test(test_events_of_all_hosts_in_order_of_time),
 		cmocka_unit_test(test_the_environment_names_the_daemon),
+		cmocka_unit_test(test_dev_up_kill_start_down),
+		cmocka_unit_test(test_dev_never_signals_a_process_that_is_not_its_own),
+		cmocka_unit_test(test_dev_up_that_fails_leaves_no_cluster_and_shows_the_log),
 	};
+
+	if (argc > 1 && strcmp(argv[1], "--name") == 0)
+		return be_holdfastd(argv + 1);
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -45,7 +45,7 @@ codec := csum.c ec.c
 core := decide.c entry.c insync.c leg.c volume.c volume_leg.c volume_op.c volume_promote.c
 format := json_read.c record.c wire.c
 io := reactor.c reactor_uring.c uring_open.c sys.c jobs.c buf.c
-store :=
+store := leg_apply.c leg_log.c leg_open.c leg_super.c leg_table.c leg_view.c
 engine := agent.c agent_leg.c conn.c host.c leg_run.c peer.c volume_copy.c volume_read.c \
 	volume_run.c volume_send.c
 cluster := cluster_sqlite.c sqlite_db.c
@@ -54,7 +54,7 @@ ctl := ctl.c ctl_handlers.c event_chain.c events.c view.c
 layers := ctl front cluster engine store io format core codec base
 
 # Programs: $(O)/bin/NAME from the paths in src_NAME and the archives. A program with an empty list is not built.
-src_holdfastd :=
+src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemon_front.c daemon_view.c daemon_volume.c)
 src_holdfast := tools/args.c tools/client.c tools/cmd_dev.c tools/cmd_host.c tools/cmd_promote.c \
 	tools/cmd_status.c tools/cmd_volume.c tools/dev.c tools/dev_process.c tools/holdfast.c tools/merge.c \
 	tools/output.c
@@ -69,7 +69,7 @@ bench_programs := holdfast-bench-engine
 testlib := cluster_driver_sqlite.c nbd_raw.c ram_export.c
 sim := cluster_driver_sim.c sim_cluster.c sim_disk.c sim_net.c sim_reactor.c sim_world.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_ctl_ctl test_ctl_events \
-	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_world \
+	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm test_sim_world \
 	test_tools_holdfast
 contract := test_cluster test_reactor
 story :=

@@ -15,6 +15,7 @@
 #define RETRY_MAX_NS (5 * HF_SEC)
 
 static void list_records(struct hf_agent *a);
+static void learn_cluster(struct hf_agent *a);
 
 struct hf_agent_volume *hf_agent_find_volume(struct hf_agent *a, const char *name)
 {
@@ -334,6 +335,10 @@ static void on_tick(struct hf_timer *t)
 {
 	struct hf_agent *a = hf_container_of(t, struct hf_agent, tick);
 
+	if (!a->listed) {
+		learn_cluster(a);
+		return;
+	}
 	if (!a->ready && !a->listing)
 		list_records(a);
 	if (++a->ticks % 5 == 0)
@@ -346,9 +351,15 @@ static void on_tick(struct hf_timer *t)
 
 /* Start: cluster uuid, announce, own host record, then the records of all. */
 
+/* A store that does not answer now will answer later; anything else needs a person. */
 static void fail_start(struct hf_agent *a, int result, const char *why)
 {
-	a->ops->ready(a->ctx, result, why);
+	if (result != -ETIMEDOUT && result != -EIO && result != -EAGAIN) {
+		a->ops->ready(a->ctx, result, why);
+		return;
+	}
+	hf_warn("cluster store: %s (%s); trying again", why, hf_strerror(result));
+	hf_timer_set(a->r, &a->tick, hf_reactor_now(a->r) + RETRY_MIN_NS);
 }
 
 static void put_self(struct hf_agent *a);
@@ -366,6 +377,7 @@ static void on_self_put(struct hf_cluster_req *q, int result, const struct hf_cl
 		put_self(a);		/* changed or uncertain: read it and write again */
 		return;
 	}
+	a->listed = true;
 	a->watch.changed = on_changed;
 	a->watch.ctx = a;
 	a->watch.prefix[0] = '\0';
@@ -434,14 +446,24 @@ static void on_cluster_uuid(struct hf_cluster_req *q, int result, const struct h
 	if (result == 0 && (count != 1 || hf_uuid_parse(items[0].value, &uuid)))
 		result = -EPROTO;
 	if (result) {
-		fail_start(a, result, "the cluster store has no valid cluster identity (key \"cluster\")");
+		fail_start(a, result, result == -EPROTO || result == -ENOENT ?
+			   "the cluster store has no valid cluster identity (key \"cluster\")" : "it cannot be read");
 		return;
 	}
-	hf_host_init(&a->host, a->r, a->pool, a->self.name, &uuid, &host_ops, a, a->listen_fd);
-	a->started = true;
-	a->self.incarnation = a->host.instance;
+	if (!a->started) {
+		hf_host_init(&a->host, a->r, a->pool, a->self.name, &uuid, &host_ops, a, a->listen_fd);
+		a->started = true;
+		a->self.incarnation = a->host.instance;
+	}
 	a->req.done = on_announced;
 	a->cluster->ops->announce(a->cluster, &a->req, a->self.name);
+}
+
+static void learn_cluster(struct hf_agent *a)
+{
+	a->req.done = on_cluster_uuid;
+	a->req.ctx = a;
+	a->cluster->ops->get(a->cluster, &a->req, HF_RECORD_CLUSTER_KEY);
 }
 
 int hf_agent_start(struct hf_agent *a, struct hf_reactor *r, struct hf_cluster *c, const struct hf_agent_params *p,
@@ -466,9 +488,7 @@ int hf_agent_start(struct hf_agent *a, struct hf_reactor *r, struct hf_cluster *
 	a->pool = hf_buf_pool_new(p->pool_bytes);
 	if (!a->pool)
 		return -ENOMEM;
-	a->req.done = on_cluster_uuid;
-	a->req.ctx = a;
-	c->ops->get(c, &a->req, HF_RECORD_CLUSTER_KEY);
+	learn_cluster(a);
 	return 0;
 }
 

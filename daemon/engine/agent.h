@@ -79,7 +79,7 @@ struct hf_agent {
 	char leg_dir[200];
 	int listen_fd;
 	uint32_t log_bytes;
-	bool started, stopping, ready;
+	bool started, listed, stopping, ready; /* started: host; listed: announced and watching; ready: records read */
 	struct hf_list legs, volumes, hosts;
 	struct hf_cluster_req req, list_req, self_req;
 	bool listing, list_again;

@@ -259,8 +259,6 @@ static void answer_committed(struct hf_volume_run *v, hf_seq to)
 {
 	hf_nsec now = now_of(v);
 
-	if (v->answered + 1 < v->core->base)
-		v->answered = v->core->base - 1;
 	while (v->answered < to) {
 		struct hf_slot *s = &v->slot[++v->answered % HF_WINDOW];
 		struct hf_request *q = s->req;

@@ -97,12 +97,12 @@ static int check_primary(const struct hf_record *rec, struct hf_errmsg *err)
 
 	if (rec->epoch > U63_MAX)
 		return hf_fail(err, -EINVAL, "volume '%s': epoch out of range", rec->name);
-	if (served != (rec->primary[0] != '\0') || served == hf_uuid_is_zero(&rec->incarnation))
+	/* Before the first epoch the record names who shall claim it. */
+	if ((served && !rec->primary[0]) || served == hf_uuid_is_zero(&rec->incarnation))
 		return hf_fail(err, -EINVAL,
-			       "volume '%s': epoch %llu, primary '%.63s' and incarnation do not agree: all or none "
-			       "must be set",
-			       rec->name, (unsigned long long)rec->epoch, rec->primary);
-	return served ? hf_name_check("primary", rec->primary, err) : 0;
+			       "volume '%s': epoch %llu, primary '%.63s' and incarnation do not agree", rec->name,
+			       (unsigned long long)rec->epoch, rec->primary);
+	return rec->primary[0] ? hf_name_check("primary", rec->primary, err) : 0;
 }
 
 int hf_record_check(const struct hf_record *rec, struct hf_errmsg *err)

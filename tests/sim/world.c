@@ -38,6 +38,8 @@ struct request {
 	bool overlaps;			/* a write of some block was under way when this read began */
 };
 
+struct audit;
+
 /* One attachment; never reused: a dead host may still point to it. */
 struct session {
 	struct world *world;
@@ -45,6 +47,7 @@ struct session {
 	uint64_t epoch;
 	struct hf_session s;
 	bool over;
+	struct audit *audit;		/* set: this session reads every block at the end */
 	struct request req[QUEUE];
 };
 
@@ -326,6 +329,15 @@ static void on_done(struct hf_request *q, int result)
 	q->buf = NULL;
 }
 
+static void leave_fenced(struct sim_world *sim, void *ctx)
+{
+	struct session *s = ctx;
+
+	(void)sim;
+	if (s->s.volume)
+		hf_volume_run_detach(s->s.volume, &s->s);
+}
+
 static void on_fenced(struct hf_session *hs, const char *why)
 {
 	struct session *s = hs->ctx;
@@ -337,6 +349,7 @@ static void on_fenced(struct hf_session *hs, const char *why)
 		oracle_session_over(w->oracle);
 	}
 	s->over = true;
+	sim_call(w->sim, s->host, sim_now(w->sim), leave_fenced, s);
 }
 
 static void begin_request(struct world *w, struct session *s, struct request *r)
@@ -617,7 +630,7 @@ static void explain_stuck(struct world *w)
 {
 	uint32_t p = primary_host(w);
 	struct hf_volume_run *run = p < w->hosts ? run_of(w, p) : NULL;
-	char text[400];
+	char text[500];
 	int n;
 
 	n = snprintf(text, sizeof(text), "not well after healing: primary host %u, %s", p, run ? "phase" : "no run");
@@ -629,6 +642,15 @@ static void explain_stuck(struct world *w)
 			n += snprintf(text + n, sizeof(text) - (size_t)n, " %d/%llu%s%s", run->core->leg[i].state,
 				      (unsigned long long)run->core->leg[i].acked, run->core->leg[i].resync ? "r" : "",
 				      run->core->leg[i].lost ? "L" : "");
+	}
+	for (uint32_t i = 0; i < w->hosts; i++) {
+		const struct hf_agent *a = w->host[i].agent;
+
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " h%u:%s", i, !is_up(w, i) ? "down" : !a->started ? "unstarted" :
+			      !a->listed ? "unlisted" : !a->ready ? "unready" : "ok");
+		for (const struct hf_list *p = a->hosts.next; is_up(w, i) && a->started && p != &a->hosts; p = p->next)
+			n += snprintf(text + n, sizeof(text) - (size_t)n, "%d", hf_host_peer((struct hf_host *)(uintptr_t)&a->host,
+				      hf_container_of(p, struct hf_agent_host, link)->record.name)->state);
 	}
 	fail(w, "%s", text);
 }
@@ -657,7 +679,7 @@ static void audit_next(struct audit *a);
 static void on_audited(struct hf_request *q, int result)
 {
 	struct request *r = hf_container_of(q, struct request, q);
-	struct audit *a = r->s->s.ctx;
+	struct audit *a = r->s->audit;
 
 	on_done(q, result);
 	if (result)
@@ -718,7 +740,8 @@ static void audit(struct world *w)
 	a.s->world = w;
 	a.s->host = primary_host(w);
 	a.s->s.fenced = on_fenced;
-	a.s->s.ctx = &a;
+	a.s->s.ctx = a.s;
+	a.s->audit = &a;
 	sim_call(w->sim, a.s->host, sim_now(w->sim), audit_start, &a);
 	while (!a.done && !w->failed) {
 		if (sim_now(w->sim) >= end)
@@ -727,14 +750,12 @@ static void audit(struct world *w)
 	}
 }
 
-/* Lose as many hosts as the volume promises to survive, promote on one of the rest, and read all of it. */
+/* Lose as many hosts as the volume survives without going below its minimum, promote on one of the rest, and read all of it. */
 static void durability_sweep(struct world *w)
 {
-	uint32_t lost = w->record.min_tolerance ? w->record.min_tolerance : w->down_max, p = w->hosts;
+	uint32_t lost = w->down_max - w->record.min_tolerance, p = w->hosts;
 	hf_nsec end;
 
-	if (lost > w->down_max)
-		lost = w->down_max;
 	for (uint32_t n = 0; n < lost; n++) {
 		uint32_t i = n == 0 ? primary_host(w) : (uint32_t)rnd(w, RND_FAULT, w->hosts);
 

@@ -18,7 +18,8 @@ void hf_leg_init(struct hf_leg *l, const struct hf_leg_identity *id, const struc
 		.commit = commit,
 		.suspect = suspect || state->suspect,
 		.lease_ns = lease_ns,
-		.lease_until = HF_GUARD(LEASE_BOOT) ? now + lease_ns : 0,
+		/* One that was never activated never granted any. */
+		.lease_until = HF_GUARD(LEASE_BOOT) && state->activated ? now + lease_ns : 0,
 	};
 	/* A promise may be older than what the log shows when the log came with a newer epoch (H12). */
 	if (l->state.promised < last_epoch)

@@ -35,7 +35,7 @@ static int check(const struct hf_config *c, struct hf_errmsg *err)
 		return ret;
 	if (strncmp(c->cluster, "sqlite:", 7) != 0 || !c->cluster[7])
 		return hf_fail(err, -EINVAL, "--cluster %s: the store has to be sqlite:PATH", c->cluster);
-	if (strlen(c->dir) > 80 || (c->nbd_dir && strlen(c->nbd_dir) > 40))
+	if (strlen(c->dir) > 90 || (c->nbd_dir && strlen(c->nbd_dir) > 90))
 		return hf_fail(err, -EINVAL, "--dir or --nbd-dir is too long for the path of a unix socket: use a shorter one");
 	return 0;
 }

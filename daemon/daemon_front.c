@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "daemon.h"
 
+#define UNIX_PATH_BYTES 107u
+
 /* "VOLUME" or "VOLUME@ro". NULL: no such volume. */
 static struct hf_agent_volume *lookup(struct hf_daemon *d, const char *export, bool *read_only)
 {
@@ -146,10 +148,14 @@ static void start_server(struct hf_daemon *d, struct hf_offer *o, int i, const c
 {
 	struct hf_nbd_params p = { .only = o->name };
 	struct hf_errmsg err;
+	char path[256];
 
-	snprintf(o->path[i], sizeof(o->path[i]), "unix:%.40s/%.63s.sock", dir, o->name);
-	if (i == 0)
-		snprintf(o->path[i], sizeof(o->path[i]), "unix:%.80s/nbd/%.24s.sock", dir, o->name);
+	if ((size_t)snprintf(path, sizeof(path), "unix:%s/%s.sock", dir, o->name) > strlen("unix:") + UNIX_PATH_BYTES) {
+		hf_error("volume %s: no NBD server at %s/%s.sock: a unix socket's path has at most %u bytes; use a shorter directory",
+			 o->name, dir, o->name, UNIX_PATH_BYTES);
+		return;
+	}
+	snprintf(o->path[i], sizeof(o->path[i]), "%.119s", path);
 	p.addr = o->path[i];
 	/* The path is this volume's and we are its primary: whoever still listens there serves nothing any more. */
 	(void)unlink(o->path[i] + strlen("unix:"));
@@ -162,12 +168,14 @@ static void start_server(struct hf_daemon *d, struct hf_offer *o, int i, const c
 void hf_daemon_offer(struct hf_daemon *d, const char *volume)
 {
 	struct hf_offer *o = calloc(1, sizeof(*o));
+	char dir[128];
 
 	hf_assert(o);
 	o->daemon = d;
 	snprintf(o->name, sizeof(o->name), "%s", volume);
 	hf_list_add_tail(&d->offers, &o->link);
-	start_server(d, o, 0, d->config.dir);
+	snprintf(dir, sizeof(dir), "%s/nbd", d->config.dir);
+	start_server(d, o, 0, dir);
 	if (d->config.nbd_dir)
 		start_server(d, o, 1, d->config.nbd_dir);
 }

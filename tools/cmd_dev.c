@@ -113,6 +113,8 @@ static int start_all(const struct context *cx, const json_t *cluster, const char
 		if (code == 0 && i < DAEMONS_MAX)
 			code = dev_wait_up(cx, host, dir, pids[i]);
 	if (code == 0)
+		code = dev_wait_connected(cx, cluster, dir);
+	if (code == 0)
 		return 0;
 	for (size_t k = 0; k < i && k < DAEMONS_MAX; k++)
 		/* Our own children that have not been waited for: the number cannot be anyone else's. */

@@ -34,6 +34,8 @@ const json_t *dev_host(const json_t *cluster, const char *dir, const char *name)
 pid_t dev_spawn(const json_t *cluster, const json_t *host, const char *dir);
 /* Wait until it answers. 0, or an exit code after a message with the end of its log. */
 int dev_wait_up(const struct context *cx, const json_t *host, const char *dir, pid_t pid);
+/* Wait until each host's daemon is connected to every other. 0, or an exit code after a message. */
+int dev_wait_connected(const struct context *cx, const json_t *cluster, const char *dir);
 /* A pidfd of the running daemon, and its pid; -1: it does not run. */
 int dev_open_process(const json_t *host, const char *dir, pid_t *out_pid);
 /* Send `signal` to a process that dev_open_process() found, or wait for its end; 0, or an exit code after a message. */

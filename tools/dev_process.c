@@ -135,6 +135,46 @@ static bool answers(const struct context *cx, const json_t *host, const char *di
 	return ok;
 }
 
+/* Does this host's daemon know `count` hosts, and is it connected to each? */
+static bool sees_all(const struct context *cx, const json_t *host, const char *dir, size_t count)
+{
+	struct context quick = *cx;
+	struct daemon d = { 0 };
+	struct answer a;
+	json_t *seen;
+	size_t i, connected = 0;
+
+	quick.timeout_s = 2;
+	snprintf(d.host, sizeof(d.host), "%s", name_of(host));
+	snprintf(d.path, sizeof(d.path), "%s/%s/ctl.sock", dir, name_of(host));
+	a = client_call(&quick, &d, "host.list", NULL);
+	json_array_foreach(json_object_get(a.result, "hosts"), i, seen)
+		connected += json_is_true(json_object_get(seen, "connected"));
+	answer_fini(&a);
+	return connected >= count;
+}
+
+int dev_wait_connected(const struct context *cx, const json_t *cluster, const char *dir)
+{
+	const json_t *hosts = json_object_get(cluster, "hosts");
+	unsigned long long deadline = now_ms() + UP_MS;
+	const json_t *host;
+	size_t i = 0;
+
+	while (i < json_array_size(hosts)) {
+		host = json_array_get(hosts, i);
+		if (sees_all(cx, host, dir, json_array_size(hosts))) {
+			i++;
+			continue;
+		}
+		if (now_ms() >= deadline)
+			return complain(HF_EXIT_FAILED, "%s does not reach every other host after %u s; see holdfast host list",
+					name_of(host), UP_MS / 1000);
+		nanosleep(&(struct timespec){ .tv_nsec = 20 * 1000000 }, NULL);
+	}
+	return 0;
+}
+
 int dev_wait_up(const struct context *cx, const json_t *host, const char *dir, pid_t pid)
 {
 	unsigned long long deadline = now_ms() + UP_MS;

@@ -648,9 +648,9 @@ static void explain_stuck(struct world *w)
 
 		n += snprintf(text + n, sizeof(text) - (size_t)n, " h%u:%s", i, !is_up(w, i) ? "down" : !a->started ? "unstarted" :
 			      !a->listed ? "unlisted" : !a->ready ? "unready" : "ok");
-		for (const struct hf_list *p = a->hosts.next; is_up(w, i) && a->started && p != &a->hosts; p = p->next)
+		for (const struct hf_list *l = a->hosts.next; is_up(w, i) && a->started && l != &a->hosts; l = l->next)
 			n += snprintf(text + n, sizeof(text) - (size_t)n, "%d", hf_host_peer((struct hf_host *)(uintptr_t)&a->host,
-				      hf_container_of(p, struct hf_agent_host, link)->record.name)->state);
+				      hf_container_of(l, struct hf_agent_host, link)->record.name)->state);
 	}
 	fail(w, "%s", text);
 }

@@ -399,16 +399,16 @@ static int append_op(struct hf_leg_run *l, const struct hf_wire_header *h, const
 	return HF_LEG_OK;
 }
 
-/* Blocks of log that a frame's entries want; 0: malformed. Entries of a few bytes count as one block each. */
+/* Blocks of log that a frame's entries want; 0: malformed. The heads of four entries take less than one small fragment. */
 static uint32_t frame_blocks(const struct hf_wire_header *h, const uint8_t *meta)
 {
 	struct hf_entry e;
-	uint32_t pos = 0, blocks = 1;
+	uint32_t pos = 0, blocks = 1 + h->count / 4;
 
 	for (uint32_t i = 0; i < h->count; i++) {
 		if (hf_wire_entry_decode(meta, h->meta_len, &pos, &e))
 			return 0;
-		blocks += 1 + (hf_entry_has_payload(&e) ? e.nblocks : 0);
+		blocks += hf_entry_has_payload(&e) ? e.nblocks : 0;
 	}
 	return pos == h->meta_len ? blocks : 0;
 }

@@ -12,6 +12,8 @@
 #include "engine/peer.h"
 #include "engine/volume_run.h"
 
+#define MAP_WAIT_NS (1 * HF_SEC)
+
 /* LOAD: one op at a time, from one whole leg or k fragments. */
 
 static void load_failed(struct hf_volume_run *v)
@@ -56,6 +58,7 @@ static void load_next(struct hf_volume_run *v)
 
 	load_drop(l);
 	l->got = 0;
+	l->asked_at = hf_reactor_now(v->host->r);
 	l->asked = load_sources(v, l->next);
 	l->tag = ++v->tag_generation;
 	if (!l->asked) {
@@ -187,6 +190,13 @@ void hf_volume_load_leg_lost(struct hf_volume_run *v, uint32_t leg)
 		load_next(v);
 }
 
+/* An answer that never comes: ask again, perhaps others. */
+void hf_volume_load_retry(struct hf_volume_run *v)
+{
+	if (v->load.active && hf_reactor_now(v->host->r) >= v->load.asked_at + MAP_WAIT_NS)
+		load_next(v);
+}
+
 /* RESYNC. */
 
 bool hf_volume_ask_map(struct hf_volume_run *v, hf_legs exclude, hf_seq after, uint64_t cursor, uint64_t tag)
@@ -315,8 +325,13 @@ void hf_volume_resync_pump(struct hf_volume_run *v, uint32_t leg)
 			return;		/* no buffers now: the tick tries again */
 		}
 	}
-	if (x->chunk_next == x->chunk_count && !x->map_done && !x->map_asked)
+	/* A leg that was asked may go away without an answer. */
+	if (x->map_asked && hf_reactor_now(v->host->r) >= x->map_asked_at + MAP_WAIT_NS)
+		x->map_asked = false;
+	if (x->chunk_next == x->chunk_count && !x->map_done && !x->map_asked) {
 		x->map_asked = hf_volume_ask_map(v, HF_LEG_BIT(leg), x->from, x->cursor, leg);
+		x->map_asked_at = hf_reactor_now(v->host->r);
+	}
 	if (x->map_done && x->chunk_next == x->chunk_count && !x->redo_count && !x->reading && x->sent == x->done) {
 		x->active = false;
 		hf_volume_run_step(v, &e);

@@ -561,6 +561,7 @@ void hf_volume_run_tick(struct hf_volume_run *v)
 	if (v->stopping)
 		return;
 	hf_volume_read_retry(v);
+	hf_volume_load_retry(v);
 	if (v->sizing && now_of(v) >= v->sizing_at + 200 * HF_MS)
 		ask_size(v);
 	for (uint32_t i = 0; i < v->core->record.leg_count; i++)

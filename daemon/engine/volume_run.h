@@ -43,6 +43,7 @@ struct hf_slot {
 
 struct hf_resync {
 	bool active, map_asked, map_done;
+	hf_nsec map_asked_at;
 	hf_seq from;
 	uint64_t cursor;
 	uint64_t chunk[HF_WIRE_MAP_MAX];
@@ -58,6 +59,7 @@ struct hf_load {
 	bool active;
 	hf_seq next, to;
 	hf_legs asked, got;
+	hf_nsec asked_at;
 	uint64_t tag;
 	struct hf_entry entry;
 	struct hf_buf *frag[HF_LEGS_MAX];
@@ -197,6 +199,7 @@ void hf_volume_load_start(struct hf_volume_run *v, hf_seq from, hf_seq to);
 void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct hf_wire_header *h, const uint8_t *meta,
 			   const uint8_t *data);
 void hf_volume_load_leg_lost(struct hf_volume_run *v, uint32_t leg);
+void hf_volume_load_retry(struct hf_volume_run *v);
 void hf_volume_resync_start(struct hf_volume_run *v, uint32_t leg, hf_seq from);
 void hf_volume_resync_stop(struct hf_volume_run *v, uint32_t leg);
 void hf_volume_resync_acked(struct hf_volume_run *v, uint32_t leg, uint64_t done, uint64_t redo);

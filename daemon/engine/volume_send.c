@@ -11,6 +11,7 @@
 #include "engine/volume_run.h"
 
 #define APPEND_META_MAX (64u << 10)
+#define APPEND_DATA_MAX (HF_WRITE_BLOCKS_MAX * HF_BLOCK) /* a frame has to fit into the smallest log as a whole */
 
 static struct hf_wire_header header(struct hf_volume_run *v, uint32_t leg, uint8_t type)
 {
@@ -145,7 +146,7 @@ static hf_seq frame_end(struct hf_volume_run *v, hf_seq from, hf_seq to, uint32_
 		const struct hf_entry *e = &v->core->window[s % HF_WINDOW];
 		uint32_t m = hf_wire_entry_size(e), d = hf_entry_has_payload(e) ? e->nblocks * frag : 0;
 
-		if (*meta + m > APPEND_META_MAX || *data + d > HF_FRAME_PAYLOAD_MAX)
+		if (*meta + m > APPEND_META_MAX || *data + d > APPEND_DATA_MAX)
 			break;
 		*meta += m;
 		*data += d;

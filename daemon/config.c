@@ -36,16 +36,18 @@ static int check(const struct hf_config *c, struct hf_errmsg *err)
 	if (strncmp(c->cluster, "sqlite:", 7) != 0 || !c->cluster[7])
 		return hf_fail(err, -EINVAL, "--cluster %s: the store has to be sqlite:PATH", c->cluster);
 	if (strlen(c->dir) > 90 || (c->nbd_dir && strlen(c->nbd_dir) > 90))
-		return hf_fail(err, -EINVAL, "--dir or --nbd-dir is too long for the path of a unix socket: use a shorter one");
+		return hf_fail(err, -EINVAL,
+			       "--dir or --nbd-dir is too long for the path of a unix socket: use a shorter one");
 	return 0;
 }
 
 int hf_config_parse(int argc, char **argv, struct hf_config *out, struct hf_errmsg *err)
 {
 	static const struct option options[] = {
-		{ "name", 1, NULL, 'n' },    { "cluster", 1, NULL, 'c' },  { "dir", 1, NULL, 'd' },	{ "listen", 1, NULL, 'l' },
-		{ "domain", 1, NULL, 'o' },  { "nbd-dir", 1, NULL, 'b' },  { "pid-file", 1, NULL, 'p' }, { "memory", 1, NULL, 'm' },
-		{ "verbose", 0, NULL, 'v' }, { "version", 0, NULL, 'V' },  { "help", 0, NULL, 'h' },	{ NULL, 0, NULL, 0 },
+		{"name", 1, NULL, 'n'},	    {"cluster", 1, NULL, 'c'}, {"dir", 1, NULL, 'd'},
+		{"listen", 1, NULL, 'l'},   {"domain", 1, NULL, 'o'},  {"nbd-dir", 1, NULL, 'b'},
+		{"pid-file", 1, NULL, 'p'}, {"memory", 1, NULL, 'm'},  {"verbose", 0, NULL, 'v'},
+		{"version", 0, NULL, 'V'},  {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0},
 	};
 	struct hf_config c = { .memory_mib = 64 };
 	uint64_t number;
@@ -90,7 +92,8 @@ int hf_config_parse(int argc, char **argv, struct hf_config *out, struct hf_errm
 			c.help = true;
 			break;
 		default:
-			return hf_fail(err, -EINVAL, "option %s is unknown or lacks its value; see holdfastd --help", argv[optind - 1]);
+			return hf_fail(err, -EINVAL, "option %s is unknown or lacks its value; see holdfastd --help",
+				       argv[optind - 1]);
 		}
 	}
 	if (optind < argc)

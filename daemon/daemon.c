@@ -56,8 +56,8 @@ static void name_address(int fd, const char *asked, char out[HF_ADDR_MAX])
 	char ip[INET_ADDRSTRLEN];
 
 	snprintf(out, HF_ADDR_MAX, "%s", asked);
-	if (strncmp(asked, "tcp:", 4) == 0 && getsockname(fd, (struct sockaddr *)&in, &len) == 0 && in.sin_family == AF_INET &&
-	    inet_ntop(AF_INET, &in.sin_addr, ip, sizeof(ip)))
+	if (strncmp(asked, "tcp:", 4) == 0 && getsockname(fd, (struct sockaddr *)&in, &len) == 0 &&
+	    in.sin_family == AF_INET && inet_ntop(AF_INET, &in.sin_addr, ip, sizeof(ip)))
 		snprintf(out, HF_ADDR_MAX, "tcp:%s:%u", ip, ntohs(in.sin_port));
 }
 
@@ -100,9 +100,11 @@ static void on_ready(void *ctx, int result, const char *why)
 	}
 	if (d->ctl)
 		return;
-	d->service = (struct hf_ctl_service){ .ops = &hf_daemon_ops, .ctx = d, .host = d->config.name, .events = d->events };
+	d->service =
+		(struct hf_ctl_service){.ops = &hf_daemon_ops, .ctx = d, .host = d->config.name, .events = d->events};
 	snprintf(path, sizeof(path), "%s/ctl.sock", d->config.dir);
-	ctl = (struct hf_ctl_config){ .path = path, .commands = hf_ctl_commands, .command_count = hf_ctl_command_count, .ctx = &d->service };
+	ctl = (struct hf_ctl_config){
+		.path = path, .commands = hf_ctl_commands, .command_count = hf_ctl_command_count, .ctx = &d->service};
 	if (hf_ctl_start(d->r, &ctl, &d->ctl, &err)) {
 		hf_error("control socket: %s", err.text);
 		d->exit_code = 1;
@@ -224,7 +226,8 @@ static int watch_signals(struct hf_daemon *d, struct hf_errmsg *err)
 static int start(struct hf_daemon *d, struct hf_errmsg *err)
 {
 	const struct hf_config *c = &d->config;
-	struct hf_agent_params p = { .name = c->name, .addr = d->addr, .domain = c->domain, .pool_bytes = (size_t)c->memory_mib << 20 };
+	struct hf_agent_params p = {
+		.name = c->name, .addr = d->addr, .domain = c->domain, .pool_bytes = (size_t)c->memory_mib << 20};
 	char legs[128], events[128];
 	int ret = make_dirs(c, err);
 

@@ -136,7 +136,8 @@ static void finish(struct hf_daemon *d, struct hf_agent_volume *av, enum hf_cert
 	hf_daemon_certificate(d, av, outcome, cert);
 	json = hf_certificate_json(cert);
 	if (keep)
-		hf_events_add(d->events, outcome == HF_OUTCOME_PROMOTED ? "promoted" : "promotion-refused", av->record.name, json_incref(json));
+		hf_events_add(d->events, outcome == HF_OUTCOME_PROMOTED ? "promoted" : "promotion-refused",
+			      av->record.name, json_incref(json));
 	hf_list_each(&d->promotes, n) {
 		struct promote *p = hf_container_of(n, struct promote, link);
 
@@ -163,7 +164,8 @@ void hf_daemon_promote_ended(struct hf_daemon *d, struct hf_agent_volume *av, co
 		if (strcmp(p->volume, av->record.name) != 0)
 			continue;
 		hf_list_del(&p->link);
-		hf_ctl_fail(p->call, HF_CTL_EFENCED, "promote volume", p->volume, reason, "see holdfast volume show, then try again");
+		hf_ctl_fail(p->call, HF_CTL_EFENCED, "promote volume", p->volume, reason,
+			    "see holdfast volume show, then try again");
 		free(p);
 	}
 }
@@ -183,8 +185,8 @@ void hf_daemon_promote_poll(struct hf_daemon *d)
 			return;		/* others in the next turn: the list changed */
 		}
 		hf_list_del(&p->link);
-		hf_ctl_fail(p->call, HF_CTL_ETIMEDOUT, "promote volume", p->volume, "the cluster store did not answer in time",
-			    "see holdfast why, then try again");
+		hf_ctl_fail(p->call, HF_CTL_ETIMEDOUT, "promote volume", p->volume,
+			    "the cluster store did not answer in time", "see holdfast why, then try again");
 		free(p);
 	}
 }
@@ -220,12 +222,15 @@ static void dry_run(struct hf_daemon *d, struct hf_ctl_call *call, const struct 
 		if (l->valid)
 			set |= HF_LEG_BIT(i);
 		snprintf(l->reason, sizeof(l->reason), "%s",
-			 !l->answered ? "its host is not reachable from here" : !r->leg[i].insync ? "it is not in the in-sync set" : "");
+			 !l->answered	     ? "its host is not reachable from here"
+			 : !r->leg[i].insync ? "it is not in the in-sync set"
+					     : "");
 	}
 	tol = hf_insync_tolerance(r, set);
 	c->outcome = HF_OUTCOME_DRY_RUN;
 	if (tol < 0 || (tol < r->min_tolerance && set != hf_insync_members(r)))
-		snprintf(c->refusal, sizeof(c->refusal), "a promotion would wait: the legs that are reachable give tolerance %d, the minimum is %u",
+		snprintf(c->refusal, sizeof(c->refusal),
+			 "a promotion would wait: the legs that are reachable give tolerance %d, the minimum is %u",
 			 tol, r->min_tolerance);
 	c->wall_ns = hf_reactor_wall(d->r);
 	hf_ctl_reply(call, hf_certificate_json(c));

@@ -30,7 +30,8 @@ static struct hf_agent_volume *lookup(struct hf_daemon *d, const char *export, b
 static void fill_info(const struct hf_agent_volume *av, bool read_only, struct hf_export_info *out)
 {
 	memset(out, 0, sizeof(*out));
-	snprintf(out->name, sizeof(out->name), "%.*s%s", (int)(HF_NAME_MAX - 4), av->record.name, read_only ? "@ro" : "");
+	snprintf(out->name, sizeof(out->name), "%.*s%s", (int)(HF_NAME_MAX - 4), av->record.name,
+		 read_only ? "@ro" : "");
 	out->size_blocks = av->run->size_blocks;
 	out->read_only = read_only;
 	snprintf(out->description, sizeof(out->description), "volume of tenant %s, layout %u+%u", av->record.tenant,
@@ -62,7 +63,8 @@ static int backend_info(void *ctx, const char *name, struct hf_export_info *out,
 	if (!av)
 		return hf_fail(err, -ENOENT, "there is no volume '%s'", name);
 	if (!av->run || !av->run->open)
-		return hf_fail(err, -EAGAIN, "volume %s is not served by this host now; its primary is %s", name, av->record.primary);
+		return hf_fail(err, -EAGAIN, "volume %s is not served by this host now; its primary is %s", name,
+			       av->record.primary);
 	fill_info(av, read_only, out);
 	return 0;
 }
@@ -151,7 +153,8 @@ static void start_server(struct hf_daemon *d, struct hf_offer *o, int i, const c
 	char path[256];
 
 	if ((size_t)snprintf(path, sizeof(path), "unix:%s/%s.sock", dir, o->name) > strlen("unix:") + UNIX_PATH_BYTES) {
-		hf_error("volume %s: no NBD server at %s/%s.sock: a unix socket's path has at most %u bytes; use a shorter directory",
+		hf_error("volume %s: no NBD server at %s/%s.sock: a unix socket's path has at most %u bytes; use a "
+			 "shorter directory",
 			 o->name, dir, o->name, UNIX_PATH_BYTES);
 		return;
 	}

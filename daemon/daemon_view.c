@@ -31,8 +31,12 @@ static void add_awaited(char *text, size_t size, const struct hf_volume *v)
 
 		if (!v->record.leg[i].insync || l->state == HF_VLEG_PROMISED)
 			continue;
-		add(text, size, "%s%s (%s)%s%s", comma, v->record.leg[i].host, hf_frag_name(v->record.leg[i].frag, kind),
-		    l->why ? ": " : l->state == HF_VLEG_DOWN ? ": not reachable" : "", l->why ? l->why : "");
+		add(text, size, "%s%s (%s)%s%s", comma, v->record.leg[i].host,
+		    hf_frag_name(v->record.leg[i].frag, kind),
+		    l->why		       ? ": "
+		    : l->state == HF_VLEG_DOWN ? ": not reachable"
+					       : "",
+		    l->why ? l->why : "");
 		comma = ", ";
 	}
 	if (!*comma)
@@ -113,7 +117,8 @@ static void view_live(struct hf_agent_volume *av, struct hf_volume_view *out)
 
 void hf_daemon_volume_view(struct hf_daemon *d, struct hf_agent_volume *av, struct hf_volume_view *out)
 {
-	const struct hf_record *rec = av->run && av->run->core->phase != HF_PHASE_IDLE ? &av->run->core->record : &av->record;
+	const struct hf_record *rec =
+		av->run && av->run->core->phase != HF_PHASE_IDLE ? &av->run->core->record : &av->record;
 	struct hf_agent_host *h;
 
 	hf_volume_view_of_record(out, rec);
@@ -162,7 +167,8 @@ static void leg_certificate(const struct hf_volume *v, uint32_t i, struct hf_cer
 	else if (!out->answered)
 		reason = v->leg[i].why ? v->leg[i].why : "it did not answer";
 	else if (!out->valid)
-		reason = v->leg[i].reply.inconsistent ? "its resync had not ended" : "it has lost its memory (older than recorded)";
+		reason = v->leg[i].reply.inconsistent ? "its resync had not ended"
+						      : "it has lost its memory (older than recorded)";
 	snprintf(out->reason, sizeof(out->reason), "%s", reason);
 	if (!out->valid)
 		return;
@@ -176,7 +182,8 @@ static void leg_certificate(const struct hf_volume *v, uint32_t i, struct hf_cer
 
 static void phase_times(const struct hf_promotion *p, uint64_t out[HF_PHASES])
 {
-	hf_nsec mark[] = { p->started, p->claimed, p->prepared, p->prepared, p->loaded, p->adopted, p->serving, p->serving };
+	hf_nsec mark[] = {p->started, p->claimed, p->prepared, p->prepared,
+			  p->loaded,  p->adopted, p->serving,  p->serving};
 
 	/* LEASE_WAIT begins with the second compare-and-swap; SERVE is what is left. */
 	for (int i = 0; i < HF_PHASES; i++)
@@ -222,7 +229,8 @@ void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum
 		if (p->accepted_loss) {
 			out->ops_lost = out->cut_count;
 			out->acked_at_most = dec->seen;
-			snprintf(out->cut_why, sizeof(out->cut_why), "the operator accepted the loss of ops that cannot be decoded");
+			snprintf(out->cut_why, sizeof(out->cut_why),
+				 "the operator accepted the loss of ops that cannot be decoded");
 		} else {
 			snprintf(out->cut_why, sizeof(out->cut_why), "never acknowledged: %s",
 				 dec->nack_clean ? "an in-sync leg with a clean log does not hold them"
@@ -231,7 +239,8 @@ void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum
 	}
 	if (out->outcome == HF_OUTCOME_REFUSED) {
 		why_promoting(v, out->refusal, sizeof(out->refusal));
-		snprintf(out->todo, sizeof(out->todo), "bring the named hosts back: the promotion then goes on without a command");
+		snprintf(out->todo, sizeof(out->todo),
+			 "bring the named hosts back: the promotion then goes on without a command");
 	}
 	phase_times(p, out->phase_ns);
 	out->wall_ns = hf_reactor_wall(d->r);
@@ -255,13 +264,18 @@ json_t *hf_daemon_metrics(struct hf_daemon *d)
 		add(text, size, "holdfast_volume_tolerance{volume=\"%s\"} %d\n", name, view.tolerance);
 		add(text, size, "holdfast_volume_blocked{volume=\"%s\"} %d\n", name, view.state == HF_VOLUME_BLOCKED);
 		add(text, size, "holdfast_volume_epoch{volume=\"%s\"} %llu\n", name, (unsigned long long)view.epoch);
-		add(text, size, "holdfast_volume_writes_total{volume=\"%s\"} %llu\n", name, (unsigned long long)av->run->writes);
-		add(text, size, "holdfast_volume_write_bytes_total{volume=\"%s\"} %llu\n", name, (unsigned long long)av->run->write_bytes);
-		add(text, size, "holdfast_volume_reads_total{volume=\"%s\"} %llu\n", name, (unsigned long long)av->run->read_count);
-		add(text, size, "holdfast_volume_read_bytes_total{volume=\"%s\"} %llu\n", name, (unsigned long long)av->run->read_bytes);
+		add(text, size, "holdfast_volume_writes_total{volume=\"%s\"} %llu\n", name,
+		    (unsigned long long)av->run->writes);
+		add(text, size, "holdfast_volume_write_bytes_total{volume=\"%s\"} %llu\n", name,
+		    (unsigned long long)av->run->write_bytes);
+		add(text, size, "holdfast_volume_reads_total{volume=\"%s\"} %llu\n", name,
+		    (unsigned long long)av->run->read_count);
+		add(text, size, "holdfast_volume_read_bytes_total{volume=\"%s\"} %llu\n", name,
+		    (unsigned long long)av->run->read_bytes);
 		add(text, size, "holdfast_volume_repaired_blocks_total{volume=\"%s\"} %llu\n", name,
 		    (unsigned long long)av->run->repaired_blocks);
-		add(text, size, "holdfast_volume_write_stall_max_seconds{volume=\"%s\"} %.6f\n", name, (double)av->run->stall_max / 1e9);
+		add(text, size, "holdfast_volume_write_stall_max_seconds{volume=\"%s\"} %.6f\n", name,
+		    (double)av->run->stall_max / 1e9);
 	}
 	hf_list_each(&d->agent.legs, n) {
 		struct hf_agent_leg *l = hf_container_of(n, struct hf_agent_leg, link);
@@ -270,10 +284,13 @@ json_t *hf_daemon_metrics(struct hf_daemon *d)
 		if (l->state != HF_AGENT_LEG_OPEN)
 			continue;
 		hf_store_status(l->run.store, &st);
-		add(text, size, "holdfast_leg_ops_total{volume=\"%s\"} %llu\n", l->volume, (unsigned long long)l->run.ops);
-		add(text, size, "holdfast_leg_bytes_total{volume=\"%s\"} %llu\n", l->volume, (unsigned long long)l->run.bytes);
+		add(text, size, "holdfast_leg_ops_total{volume=\"%s\"} %llu\n", l->volume,
+		    (unsigned long long)l->run.ops);
+		add(text, size, "holdfast_leg_bytes_total{volume=\"%s\"} %llu\n", l->volume,
+		    (unsigned long long)l->run.bytes);
 		add(text, size, "holdfast_leg_log_used_bytes{volume=\"%s\"} %u\n", l->volume, st.log_used);
-		add(text, size, "holdfast_leg_chunks_used{volume=\"%s\"} %llu\n", l->volume, (unsigned long long)st.chunks_used);
+		add(text, size, "holdfast_leg_chunks_used{volume=\"%s\"} %llu\n", l->volume,
+		    (unsigned long long)st.chunks_used);
 		add(text, size, "holdfast_leg_failed{volume=\"%s\"} %d\n", l->volume, l->run.failed);
 	}
 	out = json_pack("{s:s}", "text", text);

@@ -30,11 +30,11 @@ struct creation {
 	bool undoing;
 };
 
-static void fail(struct hf_ctl_call *call, enum hf_ctl_code code, const char *what, const char *object, const char *todo,
-		 const char *format, ...) __attribute__((format(printf, 6, 7)));
+static void fail(struct hf_ctl_call *call, enum hf_ctl_code code, const char *what, const char *object,
+		 const char *todo, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-static void fail(struct hf_ctl_call *call, enum hf_ctl_code code, const char *what, const char *object, const char *todo,
-		 const char *format, ...)
+static void fail(struct hf_ctl_call *call, enum hf_ctl_code code, const char *what, const char *object,
+		 const char *todo, const char *format, ...)
 {
 	char text[512];
 	va_list ap;
@@ -77,8 +77,8 @@ static void new_uuid(struct hf_daemon *d, struct hf_uuid *out)
 	hf_uuid_stamp(out);
 }
 
-static void fill_record(struct hf_daemon *d, const struct hf_volume_create_args *a, const char hosts[HF_LEGS_MAX][HF_NAME_MAX],
-			struct hf_record *r)
+static void fill_record(struct hf_daemon *d, const struct hf_volume_create_args *a,
+			const char hosts[HF_LEGS_MAX][HF_NAME_MAX], struct hf_record *r)
 {
 	uint32_t frag = 0;
 
@@ -136,14 +136,16 @@ static void undo(struct creation *c)
 		if (!c->leg[i].made)
 			continue;
 		c->leg[i].call.done = on_undone;
-		if (hf_host_delete(&c->d->agent.host, c->record.leg[i].host, &c->record.leg[i].uuid, &c->leg[i].call) == 0)
+		if (hf_host_delete(&c->d->agent.host, c->record.leg[i].host, &c->record.leg[i].uuid, &c->leg[i].call) ==
+		    0)
 			c->waiting++;
 	}
 	if (--c->waiting == 0)
 		creation_failed(c);
 }
 
-static void on_recorded(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_recorded(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			uint64_t ver)
 {
 	struct creation *c = q->ctx;
 	struct hf_volume_view view;
@@ -153,7 +155,8 @@ static void on_recorded(struct hf_cluster_req *q, int result, const struct hf_cl
 	(void)ver;
 	if (result) {
 		c->result = result == -ESTALE ? -EEXIST : result;
-		snprintf(c->words, sizeof(c->words), "%s", result == -ESTALE ? "a volume of this name exists already" : hf_strerror(result));
+		snprintf(c->words, sizeof(c->words), "%s",
+			 result == -ESTALE ? "a volume of this name exists already" : hf_strerror(result));
 		undo(c);
 		return;
 	}
@@ -214,25 +217,29 @@ void hf_daemon_volume_create(void *ctx, struct hf_ctl_call *call, const struct h
 	struct creation *c;
 
 	if (hf_agent_find_volume(&d->agent, a->name)) {
-		hf_ctl_fail(call, HF_CTL_EEXIST, "create volume", a->name, "a volume of this name exists already", "choose another name");
+		hf_ctl_fail(call, HF_CTL_EEXIST, "create volume", a->name, "a volume of this name exists already",
+			    "choose another name");
 		return;
 	}
 	memcpy(hosts, a->host, sizeof(hosts));
 	if (have == 0)
 		have = choose_hosts(d, want, hosts);
 	if (have < want) {
-		fail(call, HF_CTL_EHOSTDOWN, "create volume", a->name, "start more hosts, or choose a layout with fewer legs",
+		fail(call, HF_CTL_EHOSTDOWN, "create volume", a->name,
+		     "start more hosts, or choose a layout with fewer legs",
 		     "its layout has %u legs, each on a host of its own, but only %u hosts are up", want, have);
 		return;
 	}
 	for (uint32_t i = 0; i < want; i++) {
 		if (!hf_agent_find_host(&d->agent, hosts[i])) {
-			fail(call, HF_CTL_ENOENT, "create volume", a->name, "see holdfast host list", "there is no host %s", hosts[i]);
+			fail(call, HF_CTL_ENOENT, "create volume", a->name, "see holdfast host list",
+			     "there is no host %s", hosts[i]);
 			return;
 		}
 		if (!hf_peer_is_up(hf_host_peer(&d->agent.host, hosts[i]))) {
-			fail(call, HF_CTL_EHOSTDOWN, "create volume", a->name, "start holdfastd there, or name other hosts",
-			     "host %s cannot be reached from %s", hosts[i], d->config.name);
+			fail(call, HF_CTL_EHOSTDOWN, "create volume", a->name,
+			     "start holdfastd there, or name other hosts", "host %s cannot be reached from %s",
+			     hosts[i], d->config.name);
 			return;
 		}
 	}
@@ -264,14 +271,16 @@ void hf_daemon_volume_create(void *ctx, struct hf_ctl_call *call, const struct h
 }
 
 /* Orders that only the primary can carry out. */
-static struct hf_agent_volume *primary_or_fail(struct hf_daemon *d, struct hf_ctl_call *call, const char *what, const char *name)
+static struct hf_agent_volume *primary_or_fail(struct hf_daemon *d, struct hf_ctl_call *call, const char *what,
+					       const char *name)
 {
 	struct hf_agent_volume *av = hf_agent_find_volume(&d->agent, name);
 
 	if (!av)
 		hf_ctl_fail(call, HF_CTL_ENOENT, what, name, "there is no such volume", "see holdfast volume list");
 	else if (!av->run || !av->run->open)
-		fail(call, HF_CTL_EREMOTE, what, name, "use the control socket of its primary; see holdfast volume show",
+		fail(call, HF_CTL_EREMOTE, what, name,
+		     "use the control socket of its primary; see holdfast volume show",
 		     "this host does not serve it; its primary is %s", av->record.primary);
 	else
 		return av;
@@ -295,7 +304,8 @@ static void on_resized(void *ctx, struct hf_volume_run *run, int result)
 		hf_ctl_fail(x->call, hf_ctl_code_of(result), "resize volume", x->name, hf_strerror(result),
 			    "look at the volume's size, then try again");
 	} else {
-		hf_events_add(x->d->events, "volume-resized", x->name, json_pack("{s:I}", "blocks", (json_int_t)av->run->size_blocks));
+		hf_events_add(x->d->events, "volume-resized", x->name,
+			      json_pack("{s:I}", "blocks", (json_int_t)av->run->size_blocks));
 		hf_daemon_volume_view(x->d, av, &view);
 		hf_ctl_reply(x->call, hf_volume_json(&view));
 	}
@@ -311,8 +321,8 @@ void hf_daemon_volume_resize(void *ctx, struct hf_ctl_call *call, const struct h
 	if (!av)
 		return;
 	if (args->size_blocks < av->run->size_blocks) {
-		hf_ctl_fail(call, HF_CTL_EUNSAFE, "resize volume", args->name, "a volume can only grow: shrinking would cut off data",
-			    "copy it to a new, smaller volume");
+		hf_ctl_fail(call, HF_CTL_EUNSAFE, "resize volume", args->name,
+			    "a volume can only grow: shrinking would cut off data", "copy it to a new, smaller volume");
 		return;
 	}
 	x = calloc(1, sizeof(*x));
@@ -321,7 +331,8 @@ void hf_daemon_volume_resize(void *ctx, struct hf_ctl_call *call, const struct h
 	x->call = call;
 	memcpy(x->name, args->name, HF_NAME_MAX);
 	if (hf_volume_run_resize(av->run, args->size_blocks, on_resized, x)) {
-		hf_ctl_fail(call, HF_CTL_EBUSY, "resize volume", args->name, "another resize is under way, or its log is full", "try again");
+		hf_ctl_fail(call, HF_CTL_EBUSY, "resize volume", args->name,
+			    "another resize is under way, or its log is full", "try again");
 		free(x);
 	}
 }
@@ -357,7 +368,8 @@ static void on_leg_deleted(struct hf_admin_call *call, int result, const char *w
 		deletion_done(x);
 }
 
-static void on_record_deleted(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_record_deleted(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			      uint64_t ver)
 {
 	struct deletion *x = q->ctx;
 
@@ -394,17 +406,20 @@ void hf_daemon_volume_delete(void *ctx, struct hf_ctl_call *call, const struct h
 	uint64_t ver;
 
 	if (!av && args->force)
-		hf_ctl_fail(call, HF_CTL_ENOENT, "delete volume", args->name, "there is no such volume", "see holdfast volume list");
+		hf_ctl_fail(call, HF_CTL_ENOENT, "delete volume", args->name, "there is no such volume",
+			    "see holdfast volume list");
 	if (!av)
 		return;
 	if (!args->force && !hf_list_is_empty(&av->run->sessions)) {
-		hf_ctl_fail(call, HF_CTL_EBUSY, "delete volume", args->name, "clients have it open", "close them, or use --force");
+		hf_ctl_fail(call, HF_CTL_EBUSY, "delete volume", args->name, "clients have it open",
+			    "close them, or use --force");
 		return;
 	}
 	for (uint32_t i = 0; !args->force && i < av->record.leg_count; i++) {
 		if (hf_peer_is_up(hf_host_peer(&d->agent.host, av->record.leg[i].host)))
 			continue;
-		fail(call, HF_CTL_EHOSTDOWN, "delete volume", args->name, "start it, or use --force: its leg file is then left there",
+		fail(call, HF_CTL_EHOSTDOWN, "delete volume", args->name,
+		     "start it, or use --force: its leg file is then left there",
 		     "host %s, which holds a leg, cannot be reached", av->record.leg[i].host);
 		return;
 	}

@@ -14,7 +14,10 @@ static void to_log(void *ctx, enum hf_log_level level, const char *line)
 	int len = snprintf(text, sizeof(text), "%s: %s\n", name[level], line);
 
 	(void)ctx;
-	/* One write a line: lines of several threads stay whole. What the log cannot take is lost, the daemon goes on. */
+	/*
+	 * One write a line: lines of several threads stay whole. What the log cannot take is lost, the daemon goes
+	 * on.
+	 */
 	if (write(STDERR_FILENO, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1) < 0)
 		return;
 }

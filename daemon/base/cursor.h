@@ -2,7 +2,8 @@
 /*
  * cursor - bounds-checked little-endian reader and writer over a byte range.
  *
- * A cursor that runs past its end turns bad and stays bad: readers return zeros, writers write nothing. Check once at the end.
+ * A cursor that runs past its end turns bad and stays bad: readers return zeros, writers write nothing. Check once at
+ * the end.
  */
 #ifndef HF_BASE_CURSOR_H
 #define HF_BASE_CURSOR_H

@@ -7,7 +7,7 @@
 #ifndef HF_BASE_LIMITS_H
 #define HF_BASE_LIMITS_H
 
-/* Geometry of a volume (DESIGN.md 2 and 4). */
+/* Geometry of a volume (docs/ARCHITECTURE.md). */
 #define HF_BLOCK 4096u			/* bytes: what a tenant addresses, what is coded on its own */
 #define HF_CHUNK_BLOCKS 16u		/* blocks: 64 KiB, the unit of allocation and of the change map */
 #define HF_SECTOR 4096u			/* bytes: the physical sector that in-place writes respect (H17) */

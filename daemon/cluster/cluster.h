@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cluster - the cluster store: who is primary, the in-sync set, what exists. A small set of keys with values, changed by
- * compare-and-swap only; never on the data path (DESIGN.md 3, PROTOCOL.md R5-R7, H8).
+ * cluster - the cluster store: who is primary, the in-sync set, what exists. A small set of keys with values, changed
+ * by compare-and-swap only; never on the data path (docs/ARCHITECTURE.md, docs/SAFETY.md R5-R7, H8).
  *
  * Contract (tests/contract/test_cluster.c runs it on every backend):
  *  - get and list are linearizable; they never answer from a cache.
- *  - cas(key, ver, value): takes effect only if the key's version is `ver` (0: the key must not exist; value NULL: delete).
- *    Versions come from one counter of the whole store that only grows, so A -> B -> A is noticed (H7).
- *  - The answer of a cas may be lost (-ETIMEDOUT, -EIO): then its effect is unknown and the caller reads again and compares
- *    the nonce inside the value (H8). -ESTALE: it had no effect and never will.
+ *  - cas(key, ver, value): takes effect only if the key's version is `ver` (0: the key must not exist; value NULL:
+ *    delete). Versions come from one counter of the whole store that only grows, so A -> B -> A is noticed (H7).
+ *  - The answer of a cas may be lost (-ETIMEDOUT, -EIO): then its effect is unknown and the caller reads again and
+ *    compares the nonce inside the value (H8). -ESTALE: it had no effect and never will.
  *  - watch tells that something under a prefix may have changed: a hint to read, never data to decide on.
  *  - Liveness of hosts is a hint as well: never a fence.
- * Callbacks come from the reactor, never from inside a call. Values are at most HF_CLUSTER_VALUE_MAX bytes of UTF-8 text.
+ * Callbacks come from the reactor, never from inside a call. Values are at most HF_CLUSTER_VALUE_MAX bytes of UTF-8
+ * text.
  */
 #ifndef HF_CLUSTER_CLUSTER_H
 #define HF_CLUSTER_CLUSTER_H
@@ -67,8 +68,9 @@ struct hf_cluster {
 };
 
 /*
- * Embedded store in the SQLite file `path`, shared by the daemons of one machine (single machine only: H26). Creates it when
- * missing, with a fresh cluster uuid in key "cluster". Statements run on a helper thread. 0 or -errno with `err`.
+ * Embedded store in the SQLite file `path`, shared by the daemons of one machine (single machine only: H26). Creates
+ * it when missing, with a fresh cluster uuid in key "cluster". Statements run on a helper thread. 0 or -errno with
+ * `err`.
  */
 int hf_cluster_sqlite_new(struct hf_reactor *r, const char *path, struct hf_cluster **out, struct hf_errmsg *err);
 

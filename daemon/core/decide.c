@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* decide - longest decodable prefix and the nack rule (PROTOCOL.md R8, H1, H2, H2b). */
+/* decide - longest decodable prefix and the nack rule (docs/SAFETY.md R8, H1, H2, H2b). */
 #include "core/decide.h"
 
 #include "base/assert.h"
@@ -81,7 +81,8 @@ static bool take_end(const struct hf_record *r, const struct hf_reply replies[],
 	return found;
 }
 
-void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint32_t corrupt_max, struct hf_decision *out)
+void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint32_t corrupt_max,
+	       struct hf_decision *out)
 {
 	struct hf_decision d = { .verdict = HF_VERDICT_OK };
 	hf_legs valid = 0;
@@ -113,7 +114,10 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 			d.seq = s;
 			continue;
 		}
-		/* guard G_NACK: cut only what provably was never acknowledged; what is known committed is never cut (I8) */
+		/*
+		 * guard G_NACK: cut only what provably was never acknowledged; what is known committed is never cut
+		 * (I8)
+		 */
 		d.nack_clean = h.lacks_clean != 0;
 		d.nack_count = (uint32_t)__builtin_popcount(h.lacks) > corrupt_max;
 		if (s <= d.commit || !(d.nack_clean || d.nack_count))

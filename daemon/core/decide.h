@@ -3,8 +3,8 @@
  * decide - choose the history that a new primary goes on from (R8): the longest decodable prefix, and whether what lies
  * beyond may be cut (nack rule, H2).
  *
- * A leg's log is named completely by its epoch cache and its last seq: (epoch, seq) names one op for ever (R1), and equal
- * names at one seq mean equal logs up to there. So no op has to be shipped to decide.
+ * A leg's log is named completely by its epoch cache and its last seq: (epoch, seq) names one op for ever (R1), and
+ * equal names at one seq mean equal logs up to there. So no op has to be shipped to decide.
  */
 #ifndef HF_CORE_DECIDE_H
 #define HF_CORE_DECIDE_H
@@ -25,7 +25,8 @@ enum hf_verdict {
 	HF_VERDICT_OK,
 	HF_VERDICT_TOO_FEW,		/* the legs that answered cannot decode the volume (H27) */
 	HF_VERDICT_MAYBE_ACKED,		/* an op that may have been acknowledged cannot be decoded yet (H2) */
-	HF_VERDICT_CONFLICT,		/* two ops under one seq, or chains that differ: not a history this protocol can make */
+	/* two ops under one seq, or chains that differ: not a history this protocol can make */
+	HF_VERDICT_CONFLICT,
 };
 
 struct hf_decision {
@@ -39,6 +40,7 @@ struct hf_decision {
 };
 
 /* replies[i] belongs to r->leg[i]; `corrupt_max` is m_c of H2 (the geometry's m, at least 1). */
-void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint32_t corrupt_max, struct hf_decision *out);
+void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint32_t corrupt_max,
+	       struct hf_decision *out);
 
 #endif

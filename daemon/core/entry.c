@@ -69,7 +69,8 @@ void hf_epoch_cache_add(struct hf_epoch_cache *c, hf_epoch epoch, hf_seq start)
 }
 
 /* Each turn of the loop leaves one epoch of a or b behind, so it ends. */
-hf_seq hf_epoch_cache_common(const struct hf_epoch_cache *a, hf_seq a_last, const struct hf_epoch_cache *b, hf_seq b_last)
+hf_seq hf_epoch_cache_common(const struct hf_epoch_cache *a, hf_seq a_last, const struct hf_epoch_cache *b,
+			     hf_seq b_last)
 {
 	hf_seq s = a_last < b_last ? a_last : b_last;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guard - names of the protocol's guards. A test build compiles one out by -DHF_NO_<NAME>=1 to show that the tests notice;
- * the shipped build has them all. The same names stand in docs/SAFETY.md and in tests.
+ * guard - names of the protocol's guards. A test build compiles one out by -DHF_NO_<NAME>=1 to show that the tests
+ * notice; the shipped build has them all. The same names stand in docs/SAFETY.md and in tests.
  *
  *   FENCE            a leg takes ops of the epoch that it promised only (R3)
  *   ACTIVATED        a leg takes ops only after it adopted the epoch's history (R3, H14)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* insync - tolerance of a set of legs, counted in hosts (PROTOCOL.md R4, R5, H4). */
+/* insync - tolerance of a set of legs, counted in hosts (docs/SAFETY.md R4, R5, H4). */
 #include "core/insync.h"
 
 #include <string.h>

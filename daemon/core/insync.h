@@ -19,8 +19,8 @@ typedef uint32_t hf_legs;		/* bit i: record->leg[i] */
 /* Do these legs hold every block: one whole leg, or k distinct fragments? */
 bool hf_insync_is_decodable(const struct hf_record *r, hf_legs set);
 /*
- * Tolerance: the largest number of hosts, whichever they are, whose loss leaves `set` decodable; -1: not decodable as it is.
- * Legs on one host die together.
+ * Tolerance: the largest number of hosts, whichever they are, whose loss leaves `set` decodable; -1: not decodable as
+ * it is. Legs on one host die together.
  */
 int hf_insync_tolerance(const struct hf_record *r, hf_legs set);
 /* Legs that the record says are in sync. */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* leg - decisions of a leg (PROTOCOL.md R3, R6, R7, R9, R11, R15). Does no I/O: see engine/leg_run.c. */
+/* leg - decisions of a leg (docs/SAFETY.md R3, R6, R7, R9, R11, R15). Does no I/O: see engine/leg_run.c. */
 #include "core/leg.h"
 
 #include "base/assert.h"
 #include "core/entry.h"
 #include "core/guard.h"
 
-void hf_leg_init(struct hf_leg *l, const struct hf_leg_identity *id, const struct hf_leg_state *state, hf_epoch last_epoch,
-		 hf_seq last, uint32_t chain, hf_seq commit, bool suspect, hf_nsec now, hf_nsec lease_ns)
+void hf_leg_init(struct hf_leg *l, const struct hf_leg_identity *id, const struct hf_leg_state *state,
+		 hf_epoch last_epoch, hf_seq last, uint32_t chain, hf_seq commit, bool suspect, hf_nsec now,
+		 hf_nsec lease_ns)
 {
 	*l = (struct hf_leg){
 		.state = *state,
@@ -81,13 +82,17 @@ int hf_leg_adopt(const struct hf_leg *l, const struct hf_adopt *m, struct hf_ado
 		return HF_LEG_FAILED;
 	if (m->epoch != l->state.promised)
 		return m->epoch < l->state.promised ? HF_LEG_STALE : HF_LEG_WRONG_STATE;
-	common = hf_epoch_cache_common(&l->state.epochs, l->last, &m->epochs, m->mode == HF_ADOPT_LOG ? m->target : m->base);
+	common = hf_epoch_cache_common(&l->state.epochs, l->last, &m->epochs,
+				       m->mode == HF_ADOPT_LOG ? m->target : m->base);
 	*plan = (struct hf_adopt_plan){ .keep = common, .state = l->state, .size_blocks = m->size_blocks };
 	plan->state.epochs = m->epochs;
 	if (m->ver > plan->state.ver)
 		plan->state.ver = m->ver;
 	if (m->mode == HF_ADOPT_RESYNC) {
-		/* What is left behind of the old content is overwritten or was never changed: only then may commit be cut. */
+		/*
+		 * What is left behind of the old content is overwritten or was never changed: only then may commit be
+		 * cut.
+		 */
 		if (plan->keep < l->commit)
 			plan->keep = l->commit;
 		plan->reset = true;
@@ -159,7 +164,8 @@ enum hf_append_verdict hf_leg_append(const struct hf_leg *l, hf_epoch epoch, con
 	if (HF_GUARD(ACTIVATED) && s->activated != epoch && l->adopting != epoch)
 		return HF_APPEND_WRONG_STATE;
 	if (e->seq <= l->last)
-		return hf_epoch_cache_is_alive(&s->epochs, e->epoch, e->seq) ? HF_APPEND_DUPLICATE : HF_APPEND_WRONG_STATE;
+		return hf_epoch_cache_is_alive(&s->epochs, e->epoch, e->seq) ? HF_APPEND_DUPLICATE
+									     : HF_APPEND_WRONG_STATE;
 	if (e->seq != l->last + 1 || e->prev_chain != l->chain || hf_entry_chain(e->prev_chain, e) != e->chain)
 		return HF_APPEND_WRONG_STATE;
 	if (e->epoch > epoch || !hf_epoch_cache_is_alive(&s->epochs, e->epoch, e->seq))

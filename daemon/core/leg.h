@@ -28,8 +28,9 @@ struct hf_leg {
 };
 
 /* Status as found by recovery. */
-void hf_leg_init(struct hf_leg *l, const struct hf_leg_identity *id, const struct hf_leg_state *state, hf_epoch last_epoch,
-		 hf_seq last, uint32_t chain, hf_seq commit, bool suspect, hf_nsec now, hf_nsec lease_ns);
+void hf_leg_init(struct hf_leg *l, const struct hf_leg_identity *id, const struct hf_leg_state *state,
+		 hf_epoch last_epoch, hf_seq last, uint32_t chain, hf_seq commit, bool suspect, hf_nsec now,
+		 hf_nsec lease_ns);
 
 /* R7. Returns enum hf_leg_result; with OK, *persist says whether l->state must become durable before the reply. */
 int hf_leg_prepare(struct hf_leg *l, const struct hf_prepare *m, bool *persist);
@@ -45,7 +46,8 @@ struct hf_adopt_plan {
 	hf_epoch base_epoch;
 	hf_seq base;
 	uint32_t base_chain;
-	bool need_chain;		/* base_chain, or the chain at keep, has to be asked of the store: base == keep */
+	/* base_chain, or the chain at keep, has to be asked of the store: base == keep */
+	bool need_chain;
 	uint64_t size_blocks;
 	struct hf_leg_state state;	/* to make durable */
 	bool active;			/* the leg is then activated for the epoch */

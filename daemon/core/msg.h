@@ -2,8 +2,8 @@
 /*
  * msg - the control messages between a primary and a leg, as host-order structs. Bytes: format/wire.h.
  *
- * Requests go from the primary's host to the leg's host on a connection that the primary's host dialled; replies come back on
- * the same connection. Ops travel in APPEND frames that the engine builds from struct hf_entry.
+ * Requests go from the primary's host to the leg's host on a connection that the primary's host dialled; replies come
+ * back on the same connection. Ops travel in APPEND frames that the engine builds from struct hf_entry.
  */
 #ifndef HF_CORE_MSG_H
 #define HF_CORE_MSG_H
@@ -13,7 +13,8 @@
 /* Results that a leg gives beside 0. */
 enum hf_leg_result {
 	HF_LEG_OK = 0,
-	HF_LEG_STALE,			/* promised to a newer epoch, or saw a newer config: the sender steps down (R3, R15) */
+	/* promised to a newer epoch, or saw a newer config: the sender steps down (R3, R15) */
+	HF_LEG_STALE,
 	HF_LEG_NONE,			/* no such leg here (blank, swapped or deleted disk; H9) */
 	HF_LEG_FAILED,			/* the store has failed (H15) */
 	HF_LEG_WRONG_STATE,		/* not promised, not adopting, or a gap: prepare again */
@@ -38,7 +39,8 @@ struct hf_promise {
 };
 
 enum hf_adopt_mode {
-	HF_ADOPT_LOG,			/* truncate to the common point, take the missing ops by APPEND up to `target` */
+	/* truncate to the common point, take the missing ops by APPEND up to `target` */
+	HF_ADOPT_LOG,
 	HF_ADOPT_RESYNC,		/* the log goes on after `base`; content comes as RESYNC entries (R6, H23) */
 };
 
@@ -50,7 +52,8 @@ struct hf_adopt {
 	hf_epoch base_epoch;		/* RESYNC */
 	hf_seq base;
 	uint32_t base_chain;
-	hf_seq resync_from;		/* RESYNC: chunks changed after this seq will be sent; kept for an interrupted resync */
+	/* RESYNC: chunks changed after this seq will be sent; kept for an interrupted resync */
+	hf_seq resync_from;
 	uint64_t size_blocks;
 	struct hf_epoch_cache epochs;	/* the history, `epoch` included */
 };

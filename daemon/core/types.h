@@ -3,7 +3,7 @@
  * types - the protocol's nouns as host-order structs: geometry, op, leg state, config record.
  *
  * Owns: plain data shared by core, format, store, engine and tests. Does not own: bytes (format/), decisions (core/).
- * Words: DESIGN.md 1. Rules: PROTOCOL.md.
+ * Words: docs/ARCHITECTURE.md. Rules: docs/SAFETY.md.
  */
 #ifndef HF_CORE_TYPES_H
 #define HF_CORE_TYPES_H
@@ -79,7 +79,8 @@ struct hf_leg_state {
 	struct hf_epoch_cache epochs;	/* decides which entries of the log are alive (H10) */
 	bool inconsistent;		/* resync began and did not end: no vote, never a source (H23) */
 	hf_seq resync_from;		/* while inconsistent: chunks changed after this seq are wanted; 0: all */
-	bool suspect;			/* the tail was once unreadable and no adopt has repaired it yet (H3): no nack vote */
+	/* the tail was once unreadable and no adopt has repaired it yet (H3): no nack vote */
+	bool suspect;
 	bool failed;			/* an I/O error or an assertion made this leg untrusted (R13, H15) */
 };
 

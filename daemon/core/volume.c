@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* volume - dispatch of events, and answers of the cluster store (PROTOCOL.md R1, R5-R7, H6-H8). */
+/* volume - dispatch of events, and answers of the cluster store (docs/SAFETY.md R1, R5-R7, H6-H8). */
 #include "core/volume.h"
 
 #include <errno.h>
@@ -105,7 +105,9 @@ static void cas_failed(struct hf_volume *v, const struct hf_event *e, struct hf_
 {
 	v->cas_busy = false;
 	v->cas_unknown = false;
-	/* The version moved on, so the proposal is dead; otherwise it may still land, and its leg stays pending (H6). */
+	/*
+	 * The version moved on, so the proposal is dead; otherwise it may still land, and its leg stays pending (H6).
+	 */
 	if (e->ver != v->ver)
 		v->pending_add = 0;
 	if (v->phase == HF_PHASE_CLAIMING) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * volume - the primary's side of the protocol for one volume and one incarnation: claim an epoch, prepare, decide, adopt,
- * serve, commit, shrink and grow the in-sync set (R1-R11).
+ * volume - the primary's side of the protocol for one volume and one incarnation: claim an epoch, prepare, decide,
+ * adopt, serve, commit, shrink and grow the in-sync set (R1-R11).
  *
- * Pure: hf_volume_step(event) -> actions. The same events give the same actions. The engine carries actions out in order and
- * feeds back what happened. Everything that depends on durability or on a compare-and-swap is emitted only by the step that
- * gets its completion. Data blocks never come here: the engine keeps them beside the window, slot = seq % HF_WINDOW.
- * Files: volume.c (dispatch, store answers), volume_promote.c (claim to serve), volume_leg.c (legs come, go, catch up),
- * volume_op.c (admit, acknowledge, read plan). Invariants: I1-I3, I7, I8, I10, I13, I14 (docs/SAFETY.md).
+ * Pure: hf_volume_step(event) -> actions. The same events give the same actions. The engine carries actions out in
+ * order and feeds back what happened. Everything that depends on durability or on a compare-and-swap is emitted only
+ * by the step that gets its completion. Data blocks never come here: the engine keeps them beside the window, slot =
+ * seq % HF_WINDOW. Files: volume.c (dispatch, store answers), volume_promote.c (claim to serve), volume_leg.c (legs
+ * come, go, catch up), volume_op.c (admit, acknowledge, read plan). Invariants: I1-I3, I7, I8, I10, I13, I14
+ * (docs/SAFETY.md).
  */
 #ifndef HF_CORE_VOLUME_H
 #define HF_CORE_VOLUME_H
@@ -46,7 +47,8 @@ struct hf_vleg {
 	bool local;			/* on the primary's own host */
 	bool adopted;			/* activated for our epoch */
 	bool resync;			/* streaming while chunks are copied; not eligible for the set */
-	bool lost;			/* a member that forgot acknowledged ops or failed: has to leave the set (R13) */
+	/* a member that forgot acknowledged ops or failed: has to leave the set (R13) */
+	bool lost;
 	bool send_busy;			/* the engine has a frame on its way */
 	struct hf_promise reply;
 	hf_nsec replied_at;
@@ -102,7 +104,8 @@ struct hf_volume {
 	uint32_t chain;			/* at next - 1 */
 	uint32_t chain_committed;	/* at committed */
 	hf_epoch epoch_committed;	/* of the op at committed */
-	hf_seq replay_floor;		/* oldest seq that the engine can send although it left the window; HF_NEVER: none */
+	/* oldest seq that the engine can send although it left the window; HF_NEVER: none */
+	hf_seq replay_floor;
 	int tolerance;			/* of the known in-sync set */
 	struct hf_entry window[HF_WINDOW];
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * volume_leg - legs come, answer, catch up and go; the in-sync set shrinks and grows (PROTOCOL.md R5, R6, H11, H23, H37).
+ * volume_leg - legs come, answer, catch up and go; the in-sync set shrinks and grows (docs/SAFETY.md R5, R6, H11,
+ * H23, H37).
  */
 #include <string.h>
 
@@ -99,7 +100,8 @@ static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct h
 	const struct hf_promise *p = &l->reply;
 
 	if (p->inconsistent || p->suspect || p->activated != v->epoch || p->last < l->acked) {
-		refuse(v, i, "it lost acknowledged ops or its memory; it leaves the in-sync set and is rebuilt", now, out);
+		refuse(v, i, "it lost acknowledged ops or its memory; it leaves the in-sync set and is rebuilt", now,
+		       out);
 		return;
 	}
 	if (p->last >= v->next || p->last + 1 < v->base ||
@@ -127,10 +129,12 @@ static void start_catch_up(struct hf_volume *v, uint32_t i, hf_nsec now, struct 
 	if (p->inconsistent)
 		l->resync_from = p->resync_from;
 	else if (common < p->commit)
-		l->resync_from = 0;	/* it committed ops of a history that was given up: nothing of it can be trusted */
+		/* it committed ops of a history that was given up: nothing of it can be trusted */
+		l->resync_from = 0;
 	a = hf_volume_emit(out, HF_ACT_ADOPT);
 	a->leg = i;
-	a->adopt = (struct hf_adopt){ .epoch = v->epoch, .ver = v->ver, .epochs = v->history, .size_blocks = p->size_blocks };
+	a->adopt = (struct hf_adopt){
+		.epoch = v->epoch, .ver = v->ver, .epochs = v->history, .size_blocks = p->size_blocks};
 	l->state = HF_VLEG_ADOPTING;
 	if (!p->inconsistent && common >= p->commit && common + 1 >= floor) {
 		a->adopt.mode = HF_ADOPT_LOG;
@@ -352,7 +356,9 @@ static bool is_slow_member(const struct hf_volume *v, uint32_t i, hf_nsec now)
 	return !v->evicted_slow_at || now >= v->evicted_slow_at + HF_EVICT_SLOW_GAP_NS;
 }
 
-/* R5: take bad members out, as far as the rest keeps the promised tolerance (I13). Returns whether something changed. */
+/*
+ * R5: take bad members out, as far as the rest keeps the promised tolerance (I13). Returns whether something changed.
+ */
 static bool shrink(struct hf_volume *v, hf_nsec now)
 {
 	hf_legs set = hf_insync_members(&v->record), rest = set;
@@ -404,7 +410,10 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 		if (is_member(v, i))
 			continue;
 		if (!is_ready(v, i)) {
-			/* A pending add that went bad is proposed away: only another change proves that it is out (H6). */
+			/*
+			 * A pending add that went bad is proposed away: only another change proves that it is out
+			 * (H6).
+			 */
 			change |= (v->pending_add & HF_LEG_BIT(i)) != 0;
 			continue;
 		}

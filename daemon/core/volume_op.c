@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* volume_op - admit ops, acknowledge them, plan reads (PROTOCOL.md R2, R4, R11, H6, H21, H31). */
+/* volume_op - admit ops, acknowledge them, plan reads (docs/SAFETY.md R2, R4, R11, H6, H21, H31). */
 #include "base/assert.h"
 #include "core/entry.h"
 #include "core/guard.h"

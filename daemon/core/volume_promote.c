@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * volume_promote - from the claim of an epoch to the first answer of a client (PROTOCOL.md R7-R10).
+ * volume_promote - from the claim of an epoch to the first answer of a client (docs/SAFETY.md R7-R10).
  *
  * CLAIMING -> PREPARING -> (LOADING) -> ADOPTING -> ACTIVATING -> LEASE_WAIT -> SERVING.
  */
@@ -254,7 +254,8 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 			continue;
 		if (v->leg[i].adopted && hf_vleg_is_connected(&v->leg[i]))
 			adopted |= HF_LEG_BIT(i);
-		else if (v->leg[i].state == HF_VLEG_DOWN || v->leg[i].state == HF_VLEG_REFUSED || now >= v->adopt_deadline)
+		else if (v->leg[i].state == HF_VLEG_DOWN || v->leg[i].state == HF_VLEG_REFUSED ||
+			 now >= v->adopt_deadline)
 			gone |= HF_LEG_BIT(i);
 	}
 	/* guard ADOPT_ALL: nothing is served before every leg of the set has the history (I7, H14) */
@@ -272,7 +273,8 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 		if (v->proposal.leg[i].insync)
 			v->proposal.leg[i].activated = v->epoch;
 	}
-	if (v->promotion.accepted_loss || (v->accept_loss && hf_insync_tolerance(&v->record, adopted) < v->record.min_tolerance)) {
+	if (v->promotion.accepted_loss ||
+	    (v->accept_loss && hf_insync_tolerance(&v->record, adopted) < v->record.min_tolerance)) {
 		int tol = hf_insync_tolerance(&v->record, adopted);
 
 		if (v->promotion.accepted_loss)

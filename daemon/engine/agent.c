@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* agent - follow the records: who is where, which volumes are ours (PROTOCOL.md R1, R7; DESIGN.md 3). */
+/* agent - follow the records: who is where, which volumes are ours (docs/SAFETY.md R1, R7; docs/ARCHITECTURE.md). */
 #include "engine/agent.h"
 
 #include <stdio.h>
@@ -101,15 +101,16 @@ static void on_note(void *ctx, struct hf_volume_run *run, enum hf_note note, uin
 
 	switch (note) {
 	case HF_NOTE_EPOCH_CLAIMED:
-		snprintf(words, sizeof(words), "epoch %llu, primary %s", (unsigned long long)run->core->epoch, r->primary);
+		snprintf(words, sizeof(words), "epoch %llu, primary %s", (unsigned long long)run->core->epoch,
+			 r->primary);
 		break;
 	case HF_NOTE_BLOCKED:
 	case HF_NOTE_UNBLOCKED:
 		snprintf(words, sizeof(words), "tolerance %d, minimum %u", run->core->tolerance, r->min_tolerance);
 		break;
 	default:
-		snprintf(words, sizeof(words), "leg on %s%s%s; tolerance %d", r->leg[leg].host, why ? ": " : "", why ? why : "",
-			 run->core->tolerance);
+		snprintf(words, sizeof(words), "leg on %s%s%s; tolerance %d", r->leg[leg].host, why ? ": " : "",
+			 why ? why : "", run->core->tolerance);
 		break;
 	}
 	hf_info("volume %s: %s: %s", r->name, kind[note], words);
@@ -121,7 +122,8 @@ static void on_repaired(void *ctx, struct hf_volume_run *run, uint32_t leg, uint
 	struct hf_agent *a = ctx;
 	char words[128];
 
-	snprintf(words, sizeof(words), "block %llu failed its checksum and was rebuilt from other legs", (unsigned long long)lba);
+	snprintf(words, sizeof(words), "block %llu failed its checksum and was rebuilt from other legs",
+		 (unsigned long long)lba);
 	hf_warn("volume %s: leg on %s: %s", run->core->record.name, run->core->record.leg[leg].host, words);
 	a->ops->event(a->ctx, "block-repaired", run->core->record.name, run->core->record.leg[leg].host, words);
 }
@@ -131,7 +133,8 @@ static void on_lost_block(void *ctx, struct hf_volume_run *run, uint64_t lba)
 	struct hf_agent *a = ctx;
 	char words[128];
 
-	snprintf(words, sizeof(words), "a read at block %llu found no leg that can give it back", (unsigned long long)lba);
+	snprintf(words, sizeof(words), "a read at block %llu found no leg that can give it back",
+		 (unsigned long long)lba);
 	hf_error("volume %s: %s", run->core->record.name, words);
 	a->ops->event(a->ctx, "block-unreadable", run->core->record.name, a->self.name, words);
 }
@@ -212,7 +215,8 @@ static void take_volume(struct hf_agent *a, const struct hf_cluster_item *item)
 	consider(a, av);
 }
 
-static void on_alive(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_alive(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+		     uint64_t ver)
 {
 	struct hf_agent_host *h = q->ctx;
 
@@ -274,7 +278,8 @@ static void forget_unseen(struct hf_agent *a)
 	}
 }
 
-static void on_listed(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_listed(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+		      uint64_t ver)
 {
 	struct hf_agent *a = q->ctx;
 
@@ -364,7 +369,8 @@ static void fail_start(struct hf_agent *a, int result, const char *why)
 
 static void put_self(struct hf_agent *a);
 
-static void on_self_put(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_self_put(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			uint64_t ver)
 {
 	struct hf_agent *a = q->ctx;
 
@@ -386,7 +392,8 @@ static void on_self_put(struct hf_cluster_req *q, int result, const struct hf_cl
 	list_records(a);
 }
 
-static void on_self_got(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_self_got(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			uint64_t ver)
 {
 	struct hf_agent *a = q->ctx;
 	char key[HF_RECORD_KEY_MAX], *text = NULL;
@@ -400,7 +407,8 @@ static void on_self_got(struct hf_cluster_req *q, int result, const struct hf_cl
 	}
 	hf_assert(hf_host_record_encode(&a->self, &text) == 0);
 	a->self_req.done = on_self_put;
-	a->cluster->ops->cas(a->cluster, &a->self_req, hf_record_host_key(a->self.name, key), count ? items[0].ver : 0, text);
+	a->cluster->ops->cas(a->cluster, &a->self_req, hf_record_host_key(a->self.name, key), count ? items[0].ver : 0,
+			     text);
 	free(text);
 }
 
@@ -413,7 +421,8 @@ static void put_self(struct hf_agent *a)
 	a->cluster->ops->get(a->cluster, &a->self_req, hf_record_host_key(a->self.name, key));
 }
 
-static void on_announced(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_announced(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			 uint64_t ver)
 {
 	struct hf_agent *a = q->ctx;
 
@@ -423,7 +432,9 @@ static void on_announced(struct hf_cluster_req *q, int result, const struct hf_c
 	if (a->stopping)
 		return;
 	if (result) {
-		fail_start(a, result, result == -EEXIST ? "another daemon with this host's name is running" : "it could not be announced");
+		fail_start(a, result,
+			   result == -EEXIST ? "another daemon with this host's name is running"
+					     : "it could not be announced");
 		return;
 	}
 	put_self(a);
@@ -435,7 +446,8 @@ static const struct hf_host_ops host_ops = {
 	.is_opening = hf_agent_is_opening,
 };
 
-static void on_cluster_uuid(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_cluster_uuid(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			    uint64_t ver)
 {
 	struct hf_agent *a = q->ctx;
 	struct hf_uuid uuid;

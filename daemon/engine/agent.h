@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * agent - what this host has to hold and to be primary of: follows the records of the cluster store, opens, makes and removes
- * legs, starts and restarts volumes (R1: every start is a new incarnation with a new epoch).
+ * agent - what this host has to hold and to be primary of: follows the records of the cluster store, opens, makes and
+ * removes legs, starts and restarts volumes (R1: every start is a new incarnation with a new epoch).
  *
- * Owns: the host's legs and volume runs, the copy of the records. Does not own: fronts and operators (they hear by hf_agent_ops).
- * The simulator runs this same code on simulated hosts.
+ * Owns: the host's legs and volume runs, the copy of the records. Does not own: fronts and operators (they hear by
+ * hf_agent_ops). The simulator runs this same code on simulated hosts.
  */
 #ifndef HF_ENGINE_AGENT_H
 #define HF_ENGINE_AGENT_H
@@ -17,7 +17,13 @@
 
 struct hf_agent;
 
-enum hf_agent_leg_state { HF_AGENT_LEG_OPENING, HF_AGENT_LEG_OPEN, HF_AGENT_LEG_MISSING, HF_AGENT_LEG_DAMAGED, HF_AGENT_LEG_CLOSING };
+enum hf_agent_leg_state {
+	HF_AGENT_LEG_OPENING,
+	HF_AGENT_LEG_OPEN,
+	HF_AGENT_LEG_MISSING,
+	HF_AGENT_LEG_DAMAGED,
+	HF_AGENT_LEG_CLOSING
+};
 
 struct hf_agent_leg {
 	struct hf_list link;

@@ -66,7 +66,8 @@ static void on_opened(void *ctx, struct hf_store *s, int err, const char *why)
 	if (err) {
 		l->state = err == -ENOENT ? HF_AGENT_LEG_MISSING : HF_AGENT_LEG_DAMAGED;
 		snprintf(l->why, sizeof(l->why), "%s", why ? why : hf_strerror(err));
-		hf_error("leg of volume %s at %s cannot be used: %s; the other legs serve without it", l->volume, l->path, l->why);
+		hf_error("leg of volume %s at %s cannot be used: %s; the other legs serve without it", l->volume,
+			 l->path, l->why);
 		a->ops->event(a->ctx, "leg-unusable", l->volume, a->self.name, l->why);
 		admin_done(l, err, l->why);
 		return;
@@ -78,7 +79,8 @@ static void on_opened(void *ctx, struct hf_store *s, int err, const char *why)
 	hf_host_add_leg(&a->host, &l->run);
 	hf_store_status(s, &st);
 	if (st.suspect)
-		a->ops->event(a->ctx, "leg-suspect", l->volume, a->self.name, "the end of its log is unreadable; its peers repair it");
+		a->ops->event(a->ctx, "leg-suspect", l->volume, a->self.name,
+			      "the end of its log is unreadable; its peers repair it");
 	admin_done(l, 0, "");
 }
 
@@ -124,7 +126,8 @@ void hf_agent_format(void *ctx, const struct hf_wire_format *m, void *call)
 		return;
 	}
 	if (l) {
-		hf_host_admin_done(&a->host, call, l->state == HF_AGENT_LEG_OPEN ? -EEXIST : -EBUSY, "the leg exists already");
+		hf_host_admin_done(&a->host, call, l->state == HF_AGENT_LEG_OPEN ? -EEXIST : -EBUSY,
+				   "the leg exists already");
 		return;
 	}
 	l = leg_new(a, &m->id, m->volume);

@@ -227,8 +227,9 @@ int hf_conn_start(struct hf_conn *c, struct hf_reactor *r, int fd, const struct 
 	return 0;
 }
 
-int hf_conn_start_pair(struct hf_conn *a, struct hf_conn *b, struct hf_reactor *r, const struct hf_conn_events *a_events,
-		       void *a_ctx, const struct hf_conn_events *b_events, void *b_ctx)
+int hf_conn_start_pair(struct hf_conn *a, struct hf_conn *b, struct hf_reactor *r,
+		       const struct hf_conn_events *a_events, void *a_ctx, const struct hf_conn_events *b_events,
+		       void *b_ctx)
 {
 	if (conn_init(a, r, -1, a_events, a_ctx) || conn_init(b, r, -1, b_events, b_ctx)) {
 		hf_conn_fini(a);

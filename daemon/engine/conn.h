@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conn - one framed connection between two hosts, or between two parts of one host (a local pair: same frames, no socket).
+ * conn - one framed connection between two hosts, or between two parts of one host (a local pair: same frames, no
+ * socket).
  *
- * Owns: the socket, receive and send buffers, framing and its checks. Does not own: what frames mean, redialling (peer.h).
- * Frames of one turn leave as one send; while it is under way the next gathers. Bounded: a data frame that finds the send
- * buffer full is refused until `room`; control frames have slack kept for them, and a peer that lets even that fill is cut off.
+ * Owns: the socket, receive and send buffers, framing and its checks. Does not own: what frames mean, redialling
+ * (peer.h). Frames of one turn leave as one send; while it is under way the next gathers. Bounded: a data frame that
+ * finds the send buffer full is refused until `room`; control frames have slack kept for them, and a peer that lets
+ * even that fill is cut off.
  */
 #ifndef HF_ENGINE_CONN_H
 #define HF_ENGINE_CONN_H
@@ -53,16 +55,17 @@ struct hf_conn {
 /* Over a connected socket; starts to receive. 0, or -ENOMEM. */
 int hf_conn_start(struct hf_conn *c, struct hf_reactor *r, int fd, const struct hf_conn_events *events, void *ctx);
 /* Two conns that are each other's remote. */
-int hf_conn_start_pair(struct hf_conn *a, struct hf_conn *b, struct hf_reactor *r, const struct hf_conn_events *a_events,
-		       void *a_ctx, const struct hf_conn_events *b_events, void *b_ctx);
+int hf_conn_start_pair(struct hf_conn *a, struct hf_conn *b, struct hf_reactor *r,
+		       const struct hf_conn_events *a_events, void *a_ctx, const struct hf_conn_events *b_events,
+		       void *b_ctx);
 /* `why`: static words. Idempotent. */
 void hf_conn_kill(struct hf_conn *c, const char *why);
 /* After `closed`. */
 void hf_conn_fini(struct hf_conn *c);
 
 /*
- * Room for a frame of at most HF_WIRE_META_MAX meta and `data` bytes of data: where its meta begins; data follow the meta.
- * NULL: dead, or (data frames only) full now: `room` will tell. Then hf_conn_commit() exactly once.
+ * Room for a frame of at most HF_WIRE_META_MAX meta and `data` bytes of data: where its meta begins; data follow the
+ * meta. NULL: dead, or (data frames only) full now: `room` will tell. Then hf_conn_commit() exactly once.
  */
 uint8_t *hf_conn_reserve(struct hf_conn *c, uint32_t meta, uint32_t data, bool control);
 void hf_conn_commit(struct hf_conn *c, const struct hf_wire_header *h);

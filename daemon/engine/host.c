@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* host - accept peers, route frames. Refuses other clusters, unknown versions and connections that a newer one replaced (H25). */
+/*
+ * host - accept peers, route frames. Refuses other clusters, unknown versions and connections that a newer one
+ * replaced (H25).
+ */
 #include "engine/host.h"
 
 #include <stdlib.h>
@@ -87,7 +90,8 @@ static void reply_none(struct hf_host *h, struct hf_conn *c, const struct hf_wir
 		out.meta_len = hf_wire_promise_encode(meta, &(struct hf_promise){ .result = result });
 		break;
 	case HF_WIRE_ADOPT:
-		out.meta_len = hf_wire_adopted_encode(meta, &(struct hf_adopted){ .result = result, .epoch = hdr->epoch });
+		out.meta_len =
+			hf_wire_adopted_encode(meta, &(struct hf_adopted){.result = result, .epoch = hdr->epoch});
 		break;
 	case HF_WIRE_READ:
 		out.meta_len = hf_wire_read_data_encode(meta, &(struct hf_wire_read_data){ .result = -ENOENT });
@@ -150,8 +154,9 @@ static bool greet(struct inbound *in, const struct hf_wire_header *hdr, const ui
 		return false;
 	}
 	if (m.version_min > HF_WIRE_VERSION || m.version_max < HF_WIRE_VERSION) {
-		hf_warn("inbound connection from host %s: it speaks protocol %u to %u, this host %u; upgrade the older one", m.host,
-			m.version_min, m.version_max, HF_WIRE_VERSION);
+		hf_warn("inbound connection from host %s: it speaks protocol %u to %u, this host %u; upgrade the older "
+			"one",
+			m.host, m.version_min, m.version_max, HF_WIRE_VERSION);
 		hf_conn_kill(&in->conn, "no common protocol version");
 		return false;
 	}
@@ -181,7 +186,8 @@ static bool greet(struct inbound *in, const struct hf_wire_header *hdr, const ui
 	return true;
 }
 
-static bool on_inbound_frame(struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta, const uint8_t *data)
+static bool on_inbound_frame(struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,
+			     const uint8_t *data)
 {
 	struct inbound *in = hf_container_of(c, struct inbound, conn);
 
@@ -364,7 +370,7 @@ void hf_host_admin_done(struct hf_host *h, void *opaque, int result, const char 
 {
 	struct hf_remote_call *call = opaque;
 	struct hf_conn *c = call_conn(call);
-	struct hf_wire_header out = { .type = (uint8_t)(call->hdr.type + 1), .leg = call->hdr.leg, .tag = call->hdr.tag };
+	struct hf_wire_header out = {.type = (uint8_t)(call->hdr.type + 1), .leg = call->hdr.leg, .tag = call->hdr.tag};
 	struct hf_wire_done m = { .result = result };
 	uint8_t *meta = c ? hf_conn_reserve(c, 512, 0, true) : NULL;
 

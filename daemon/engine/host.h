@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * host - this daemon among its peers: inbound connections, the legs kept here, the volumes that are primary here; frames find
- * their leg or volume by leg uuid.
+ * host - this daemon among its peers: inbound connections, the legs kept here, the volumes that are primary here;
+ * frames find their leg or volume by leg uuid.
  *
- * Owns: the listening socket, inbound connections, the registries. Does not own: legs, volumes and peers (each its own file).
+ * Owns: the listening socket, inbound connections, the registries. Does not own: legs, volumes and peers (each its
+ * own file).
  */
 #ifndef HF_ENGINE_HOST_H
 #define HF_ENGINE_HOST_H
@@ -70,7 +71,10 @@ bool hf_host_request(struct hf_host *h, struct hf_conn *c, const struct hf_wire_
 void hf_host_answer(struct hf_host *h, struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,
 		    const uint8_t *data);
 
-/* Ask `host` to make or remove a leg; `done` later: 0 or -errno with words. -EHOSTUNREACH at once when it is not connected. */
+/*
+ * Ask `host` to make or remove a leg; `done` later: 0 or -errno with words. -EHOSTUNREACH at once when it is not
+ * connected.
+ */
 struct hf_admin_call {
 	void (*done)(struct hf_admin_call *c, int result, const char *words);
 	void *ctx;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* leg_run - a leg's frames, log and durable promises (PROTOCOL.md R3, R6, R7, R9, R11). Decisions are in core/leg.c. */
+/*
+ * leg_run - a leg's frames, log and durable promises (docs/SAFETY.md R3, R6, R7, R9, R11). Decisions are in
+ * core/leg.c.
+ */
 #include "engine/leg_run.h"
 
 #include <stdlib.h>
@@ -17,7 +20,8 @@ static uint32_t frag_size(const struct hf_leg_run *l)
 	return hf_frag_size(l->id.geometry, l->id.frag);
 }
 
-static void send_ack(struct hf_leg_run *l, struct hf_conn *c, uint8_t result, hf_epoch epoch, uint64_t cookie, uint64_t redo)
+static void send_ack(struct hf_leg_run *l, struct hf_conn *c, uint8_t result, hf_epoch epoch, uint64_t cookie,
+		     uint64_t redo)
 {
 	struct hf_wire_header out = { .type = HF_WIRE_ACK, .leg = l->id.leg, .epoch = epoch, .tag = redo };
 	struct hf_ack m = {
@@ -66,7 +70,8 @@ void hf_leg_run_fail(struct hf_leg_run *l, const char *why)
 	l->failed = true;
 	l->fail_why = why;
 	l->core.state.failed = true;
-	hf_error("leg of volume %s at %s has failed: %s; it takes no more writes and has to be rebuilt", l->volume, l->path, why);
+	hf_error("leg of volume %s at %s has failed: %s; it takes no more writes and has to be rebuilt", l->volume,
+		 l->path, why);
 	if (l->events)
 		l->events->failed(l->ctx, l, why);
 	ack_later(l);
@@ -101,7 +106,8 @@ static void reply_promise(struct hf_leg_run *l, const struct hf_leg_control *q, 
 static void reply_adopted(struct hf_leg_run *l, struct hf_conn *c, uint8_t result, hf_epoch epoch, bool active)
 {
 	struct hf_wire_header out = { .type = HF_WIRE_ADOPTED, .leg = l->id.leg, .epoch = epoch };
-	struct hf_adopted m = { .result = result, .active = active, .epoch = epoch, .last = l->core.last, .chain = l->core.chain };
+	struct hf_adopted m = {
+		.result = result, .active = active, .epoch = epoch, .last = l->core.last, .chain = l->core.chain};
 	uint8_t *meta = c ? hf_conn_reserve(c, 128, 0, true) : NULL;
 
 	if (!meta)
@@ -137,7 +143,10 @@ static void control_done(struct hf_leg_run *l)
 	next_control(l);
 }
 
-/* guard I5: the promise is durable, and so is all that was appended before it: what the reply says can only grow stale. */
+/*
+ * guard I5: the promise is durable, and so is all that was appended before it: what the reply says can only grow
+ * stale.
+ */
 static void maybe_promise(struct hf_leg_run *l)
 {
 	struct hf_leg_control *q = current(l);
@@ -321,7 +330,9 @@ static void queue_control(struct hf_leg_run *l, struct hf_conn *c, const struct 
 		hf_conn_kill(c, "malformed control message");
 		return;
 	}
-	q->hdr.epoch = h->type == HF_WIRE_PREPARE ? q->m.prepare.epoch : h->type == HF_WIRE_ADOPT ? q->m.adopt.epoch : h->epoch;
+	q->hdr.epoch = h->type == HF_WIRE_PREPARE ? q->m.prepare.epoch
+		       : h->type == HF_WIRE_ADOPT ? q->m.adopt.epoch
+						  : h->epoch;
 	l->queue_count++;
 	if (!l->failed || h->type == HF_WIRE_PREPARE)
 		next_control(l);
@@ -373,7 +384,8 @@ static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct h
 	return HF_LEG_OK;
 }
 
-static int append_op(struct hf_leg_run *l, const struct hf_wire_header *h, const struct hf_entry *e, const uint8_t *data)
+static int append_op(struct hf_leg_run *l, const struct hf_wire_header *h, const struct hf_entry *e,
+		     const uint8_t *data)
 {
 	uint64_t ticket;
 	int err;
@@ -399,7 +411,10 @@ static int append_op(struct hf_leg_run *l, const struct hf_wire_header *h, const
 	return HF_LEG_OK;
 }
 
-/* Blocks of log that a frame's entries want; 0: malformed. The heads of four entries take less than one small fragment. */
+/*
+ * Blocks of log that a frame's entries want; 0: malformed. The heads of four entries take less than one small
+ * fragment.
+ */
 static uint32_t frame_blocks(const struct hf_wire_header *h, const uint8_t *meta)
 {
 	struct hf_entry e;
@@ -559,7 +574,8 @@ static void read_reply(struct leg_read *r)
 {
 	struct hf_leg_run *l = r->l;
 	struct hf_wire_header out = { .type = HF_WIRE_READ_DATA, .leg = l->id.leg, .tag = r->hdr.tag };
-	struct hf_wire_read_data m = { .result = r->result, .nblocks = r->rd.nblocks, .zero = r->rd.zero, .bad = r->rd.bad };
+	struct hf_wire_read_data m = {
+		.result = r->result, .nblocks = r->rd.nblocks, .zero = r->rd.zero, .bad = r->rd.bad};
 	uint32_t len = r->result ? 0 : r->rd.nblocks * frag_size(l);
 	uint8_t *meta;
 
@@ -697,7 +713,9 @@ static void on_map(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire
 		hf_store_status(l->store, &st);
 		d.cursor = m.cursor;
 		d.size_blocks = st.size_blocks;
-		d.count = m.after == HF_NEVER ? 0 : hf_store_changed(l->store, m.after, &d.cursor, d.chunk, HF_WIRE_MAP_MAX);
+		d.count = m.after == HF_NEVER
+				  ? 0
+				  : hf_store_changed(l->store, m.after, &d.cursor, d.chunk, HF_WIRE_MAP_MAX);
 		if (d.count < HF_WIRE_MAP_MAX)
 			d.cursor = HF_NEVER;
 		out.meta_len = hf_wire_map_data_encode(reply, &d);
@@ -772,7 +790,8 @@ void hf_leg_run_conn_gone(struct hf_host *h, struct hf_conn *c)
 	}
 }
 
-void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s, const struct hf_leg_events *events, void *ctx)
+void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s, const struct hf_leg_events *events,
+		     void *ctx)
 {
 	struct hf_store_status st;
 
@@ -786,6 +805,6 @@ void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s
 	hf_store_status(s, &st);
 	l->id = st.id;
 	l->durable = st.last_seq;
-	hf_leg_init(&l->core, &st.id, hf_store_state(s), st.last_epoch, st.last_seq, st.last_chain, st.commit, st.suspect,
-		    hf_reactor_now(h->r), HF_LEASE_NS);
+	hf_leg_init(&l->core, &st.id, hf_store_state(s), st.last_epoch, st.last_seq, st.last_chain, st.commit,
+		    st.suspect, hf_reactor_now(h->r), HF_LEASE_NS);
 }

@@ -2,8 +2,8 @@
 /*
  * leg_run - drives core/leg on a store: frames in, durable state and log, answers out.
  *
- * Control messages (PREPARE, ADOPT, SYNCED) are served one at a time; ops flow between them. What is durable in one turn is
- * acknowledged by one cumulative ACK at its end.
+ * Control messages (PREPARE, ADOPT, SYNCED) are served one at a time; ops flow between them. What is durable in one
+ * turn is acknowledged by one cumulative ACK at its end.
  */
 #ifndef HF_ENGINE_LEG_RUN_H
 #define HF_ENGINE_LEG_RUN_H
@@ -69,7 +69,8 @@ struct hf_leg_run {
 };
 
 /* Over an open store whose events lead to hf_leg_run_store_events with this object as ctx. */
-void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s, const struct hf_leg_events *events, void *ctx);
+void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s, const struct hf_leg_events *events,
+		     void *ctx);
 extern const struct hf_store_events hf_leg_run_store_events;
 
 /* A frame for this leg; false: the log is full, hold the connection. */

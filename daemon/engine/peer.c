@@ -58,7 +58,8 @@ static bool on_welcome(struct hf_peer *p, struct hf_conn *c, const struct hf_wir
 		return true;
 	}
 	if (!hf_uuid_is_equal(&m.cluster, &p->host->cluster) || strcmp(m.host, p->name) != 0) {
-		hf_warn("peer %s at %s: another cluster or host (%s) answers; check the host record", p->name, p->dialled, m.host);
+		hf_warn("peer %s at %s: another cluster or host (%s) answers; check the host record", p->name,
+			p->dialled, m.host);
 		hf_conn_kill(c, "another cluster or host answers at its address");
 		return true;
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * volume_copy - read ops back from legs' logs for a promotion (R9), and copy changed chunks to a returning leg (R6, H22, H23).
+ * volume_copy - read ops back from legs' logs for a promotion (R9), and copy changed chunks to a returning leg (R6,
+ * H22, H23).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,8 @@ static hf_legs load_sources(struct hf_volume_run *v, hf_seq seq)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
-		if (!(holders & HF_LEG_BIT(i)) || !hf_volume_run_conn(v, i) || v->core->leg[i].state != HF_VLEG_PROMISED)
+		if (!(holders & HF_LEG_BIT(i)) || !hf_volume_run_conn(v, i) ||
+		    v->core->leg[i].state != HF_VLEG_PROMISED)
 			continue;
 		if (hf_frag_is_whole(v->core->record.geometry, v->core->record.leg[i].frag))
 			return HF_LEG_BIT(i);
@@ -66,7 +68,10 @@ static void load_next(struct hf_volume_run *v)
 		return;
 	}
 	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
-		struct hf_wire_header h = { .type = HF_WIRE_FETCH, .leg = v->core->record.leg[i].uuid, .epoch = v->core->epoch, .tag = l->tag };
+		struct hf_wire_header h = {.type = HF_WIRE_FETCH,
+					   .leg = v->core->record.leg[i].uuid,
+					   .epoch = v->core->epoch,
+					   .tag = l->tag};
 		struct hf_conn *c = hf_volume_run_conn(v, i);
 		uint8_t *meta;
 
@@ -112,7 +117,8 @@ static struct hf_buf *load_decode(struct hf_volume_run *v)
 			else
 				frag[r->leg[i].frag] = l->frag[i]->data + (size_t)b * fs;
 		}
-		if ((!whole && hf_ec_decode(&v->ec, frag, block)) || hf_crc32c(block, HF_BLOCK) != l->entry.block_crc[b]) {
+		if ((!whole && hf_ec_decode(&v->ec, frag, block)) ||
+		    hf_crc32c(block, HF_BLOCK) != l->entry.block_crc[b]) {
 			hf_buf_put(buf);
 			return NULL;
 		}
@@ -165,7 +171,9 @@ void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct h
 		load_failed(v);
 		return;
 	}
-	want = hf_entry_has_payload(&e) ? e.nblocks * hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag) : 0;
+	want = hf_entry_has_payload(&e)
+		       ? e.nblocks * hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag)
+		       : 0;
 	if (h->data_len != want || hf_entry_chain(e.prev_chain, &e) != e.chain) {
 		load_failed(v);
 		return;
@@ -203,7 +211,8 @@ bool hf_volume_ask_map(struct hf_volume_run *v, hf_legs exclude, hf_seq after, u
 {
 	hf_legs plan = hf_volume_read_plan(v->core, exclude);
 	struct hf_wire_map m = { .after = after, .cursor = cursor };
-	struct hf_wire_header h = { .type = HF_WIRE_MAP, .epoch = v->core->epoch, .tag = tag, .commit = v->core->committed };
+	struct hf_wire_header h = {
+		.type = HF_WIRE_MAP, .epoch = v->core->epoch, .tag = tag, .commit = v->core->committed};
 	struct hf_conn *c;
 	uint8_t *meta;
 	uint32_t leg;
@@ -266,7 +275,8 @@ static void on_chunk_read(struct hf_read_op *op, int result)
 
 	if (x->active && x->run == c->run) {
 		x->reading--;
-		if (result == 0 && hf_volume_send_resync(v, op->arg_leg, op->seq, op->lba, op->nblocks, op->zero, c->buf->data)) {
+		if (result == 0 &&
+		    hf_volume_send_resync(v, op->arg_leg, op->seq, op->lba, op->nblocks, op->zero, c->buf->data)) {
 			x->sent++;
 			x->copied_bytes += (uint64_t)op->nblocks * HF_BLOCK;
 		} else {
@@ -295,7 +305,8 @@ static bool copy_chunk(struct hf_volume_run *v, uint32_t leg, uint64_t chunk)
 		return false;
 	}
 	x->reading++;
-	if (!hf_volume_read_blocks(v, lba, left < HF_CHUNK_BLOCKS ? (uint32_t)left : HF_CHUNK_BLOCKS, c->buf, on_chunk_read, c, leg)) {
+	if (!hf_volume_read_blocks(v, lba, left < HF_CHUNK_BLOCKS ? (uint32_t)left : HF_CHUNK_BLOCKS, c->buf,
+				   on_chunk_read, c, leg)) {
 		x->reading--;
 		hf_buf_put(c->buf);
 		free(c);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * volume_read - reads: from a whole leg, or from k fragments that agree on the version; verified end to end, answered only
- * under leases; what was bad on a leg is repaired there (PROTOCOL.md R11, H20, H21, H31).
+ * volume_read - reads: from a whole leg, or from k fragments that agree on the version; verified end to end, answered
+ * only under leases; what was bad on a leg is repaired there (docs/SAFETY.md R11, H20, H21, H31).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -136,7 +136,8 @@ static uint64_t all_blocks(const struct hf_read_op *op)
 }
 
 /* A whole leg answered into op->buf. `crc` were told by the leg. */
-static void whole_answer(struct hf_read_op *op, uint32_t leg, uint64_t zero, uint64_t bad, const uint32_t *crc, bool verify)
+static void whole_answer(struct hf_read_op *op, uint32_t leg, uint64_t zero, uint64_t bad, const uint32_t *crc,
+			 bool verify)
 {
 	for (uint32_t b = 0; verify && b < op->nblocks; b++)
 		if (hf_crc32c(op->buf->data + (size_t)b * HF_BLOCK, HF_BLOCK) != crc[b])
@@ -216,7 +217,8 @@ static void decode(struct hf_read_op *op)
 static void ask(struct hf_read_op *op, uint32_t leg)
 {
 	struct hf_volume_run *v = op->v;
-	struct hf_wire_header h = { .type = HF_WIRE_READ, .leg = v->core->record.leg[leg].uuid, .epoch = v->core->epoch, .tag = op->tag };
+	struct hf_wire_header h = {
+		.type = HF_WIRE_READ, .leg = v->core->record.leg[leg].uuid, .epoch = v->core->epoch, .tag = op->tag};
 	struct hf_wire_read m = { .lba = op->lba, .nblocks = op->nblocks, .seq = op->seq };
 	struct hf_conn *c = hf_volume_run_conn(v, leg);
 	uint8_t *meta = c ? hf_conn_reserve(c, 64, 0, true) : NULL;
@@ -228,7 +230,10 @@ static void ask(struct hf_read_op *op, uint32_t leg)
 	hf_conn_commit(c, &h);
 }
 
-/* Nobody can give these blocks now. When every leg is here and none has them, they are lost; otherwise legs are awaited. */
+/*
+ * Nobody can give these blocks now. When every leg is here and none has them, they are lost; otherwise legs are
+ * awaited.
+ */
 static void no_plan(struct hf_read_op *op)
 {
 	struct hf_volume_run *v = op->v;
@@ -281,7 +286,8 @@ static void start(struct hf_read_op *op)
 			l->core.commit = op->seq;
 		}
 		op->local = true;
-		op->rd = (struct hf_store_read){ .lba = op->lba, .nblocks = op->nblocks, .buf = op->buf->data, .done = on_local, .ctx = op };
+		op->rd = (struct hf_store_read){
+			.lba = op->lba, .nblocks = op->nblocks, .buf = op->buf->data, .done = on_local, .ctx = op};
 		hf_store_read(l->store, &op->rd);
 		return;
 	}

@@ -43,7 +43,8 @@ static void feed_record(struct hf_volume_run *v, int result, const struct hf_rec
 	hf_volume_run_step(v, &e);
 }
 
-static void on_got(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_got(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+		   uint64_t ver)
 {
 	struct hf_volume_run *v = q->ctx;
 	struct hf_errmsg err;
@@ -86,7 +87,8 @@ void hf_volume_run_poke(struct hf_volume_run *v)
 		get_record(v);
 }
 
-static void on_cas(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_cas(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+		   uint64_t ver)
 {
 	struct hf_volume_run *v = q->ctx;
 	struct hf_event e = { .kind = HF_EV_CAS_DONE, .result = result, .ver = ver };
@@ -145,7 +147,8 @@ static void release_slot(struct hf_slot *s)
 static void admit_op(struct hf_volume_run *v, struct hf_request *q)
 {
 	struct hf_slot *s = &v->slot[v->core->next % HF_WINDOW];
-	struct hf_entry e = { .type = q->kind == HF_REQUEST_WRITE ? HF_OP_WRITE : HF_OP_ZERO, .lba = q->lba, .nblocks = q->nblocks };
+	struct hf_entry e = {
+		.type = q->kind == HF_REQUEST_WRITE ? HF_OP_WRITE : HF_OP_ZERO, .lba = q->lba, .nblocks = q->nblocks};
 	struct hf_event ev = { .kind = HF_EV_OP, .entry = &e };
 
 	hf_assert(!s->buf && !s->req);
@@ -211,7 +214,8 @@ int hf_volume_run_attach(struct hf_volume_run *v, struct hf_session *s, const ch
 		return -EAGAIN;
 	}
 	if (!s->read_only && v->writer) {
-		*why = "another client has the volume open for writing; close that one, or open VOLUME@ro to read beside it";
+		*why = "another client has the volume open for writing; close that one, or open VOLUME@ro to read "
+		       "beside it";
 		return -EBUSY;
 	}
 	if (!s->read_only)
@@ -223,7 +227,10 @@ int hf_volume_run_attach(struct hf_volume_run *v, struct hf_session *s, const ch
 
 void hf_volume_run_detach(struct hf_volume_run *v, struct hf_session *s)
 {
-	/* What it had sent and was not ordered yet is dropped; what was ordered comes before the next session's first op (R14). */
+	/*
+	 * What it had sent and was not ordered yet is dropped; what was ordered comes before the next session's first
+	 * op (R14).
+	 */
 	hf_list_each(&v->pending, n) {
 		struct hf_request *q = hf_container_of(n, struct hf_request, link);
 
@@ -238,8 +245,8 @@ void hf_volume_run_detach(struct hf_volume_run *v, struct hf_session *s)
 	s->volume = NULL;
 }
 
-int hf_volume_run_resize(struct hf_volume_run *v, uint64_t size_blocks, void (*done)(void *ctx, struct hf_volume_run *v, int result),
-			 void *ctx)
+int hf_volume_run_resize(struct hf_volume_run *v, uint64_t size_blocks,
+			 void (*done)(void *ctx, struct hf_volume_run *v, int result), void *ctx)
 {
 	struct hf_entry e = { .type = HF_OP_RESIZE, .lba = size_blocks };
 	struct hf_event ev = { .kind = HF_EV_OP, .entry = &e };
@@ -342,7 +349,8 @@ static void on_stop_task(struct hf_task *t)
 {
 	struct hf_volume_run *v = hf_container_of(t, struct hf_volume_run, stop_task);
 
-	if (!v->stopping || v->stopped_told || v->getting || v->cas_under_way || v->reads || !hf_list_is_empty(&v->finished))
+	if (!v->stopping || v->stopped_told || v->getting || v->cas_under_way || v->reads ||
+	    !hf_list_is_empty(&v->finished))
 		return;
 	if (!hf_list_is_empty(&v->sessions))
 		return;
@@ -469,7 +477,8 @@ void hf_volume_run_peer_changed(struct hf_volume_run *v, struct hf_peer *p, bool
 	}
 }
 
-static void on_ack(struct hf_volume_run *v, uint32_t leg, struct hf_event *e, const struct hf_wire_header *h, const uint8_t *meta)
+static void on_ack(struct hf_volume_run *v, uint32_t leg, struct hf_event *e, const struct hf_wire_header *h,
+		   const uint8_t *meta)
 {
 	struct hf_ack m;
 
@@ -499,7 +508,8 @@ void hf_volume_run_answer(struct hf_volume_run *v, uint32_t leg, struct hf_conn 
 	}
 	switch (h->type) {
 	case HF_WIRE_PROMISE:
-		if (hf_wire_promise_decode(meta, h->meta_len, &promise) || (h->epoch != v->core->epoch && promise.result == HF_LEG_OK))
+		if (hf_wire_promise_decode(meta, h->meta_len, &promise) ||
+		    (h->epoch != v->core->epoch && promise.result == HF_LEG_OK))
 			return;
 		update_replay_floor(v);
 		e.kind = HF_EV_PROMISED;
@@ -570,11 +580,13 @@ void hf_volume_run_tick(struct hf_volume_run *v)
 
 /* Life. */
 
-struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c, const struct hf_record *record, uint64_t ver,
-					bool forced, bool accept_loss, const struct hf_volume_owner *owner, void *ctx)
+struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c, const struct hf_record *record,
+					uint64_t ver, bool forced, bool accept_loss,
+					const struct hf_volume_owner *owner, void *ctx)
 {
 	struct hf_volume_run *v = calloc(1, sizeof(*v));
-	struct hf_event e = { .kind = HF_EV_START, .record = record, .ver = ver, .forced = forced, .accept_loss = accept_loss };
+	struct hf_event e = {
+		.kind = HF_EV_START, .record = record, .ver = ver, .forced = forced, .accept_loss = accept_loss};
 
 	hf_assert(v);
 	v->core = calloc(1, sizeof(*v->core));

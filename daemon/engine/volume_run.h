@@ -2,9 +2,9 @@
 /*
  * volume_run - drives core/volume for one volume that is primary here: requests in, frames to the legs, answers out.
  *
- * Owns: payloads of the window, reads under way, resync copying, sessions. Does not own: decisions (core/), connections (peer).
- * Files: volume_run.c (life, actions, requests), volume_send.c (frames to legs), volume_read.c (reads and repair),
- * volume_copy.c (LOAD at promotion, RESYNC of a returning leg).
+ * Owns: payloads of the window, reads under way, resync copying, sessions. Does not own: decisions (core/),
+ * connections (peer). Files: volume_run.c (life, actions, requests), volume_send.c (frames to legs), volume_read.c
+ * (reads and repair), volume_copy.c (LOAD at promotion, RESYNC of a returning leg).
  */
 #ifndef HF_ENGINE_VOLUME_RUN_H
 #define HF_ENGINE_VOLUME_RUN_H
@@ -22,7 +22,10 @@ struct hf_volume_run;
 struct hf_read_op;
 
 struct hf_volume_owner {
-	/* Clients may come (size is known), or the promotion came to nothing: result 0 or -errno with v->core->stop_why. */
+	/*
+	 * Clients may come (size is known), or the promotion came to nothing: result 0 or -errno with
+	 * v->core->stop_why.
+	 */
 	void (*serving)(void *ctx, struct hf_volume_run *v);
 	/* No longer primary; nothing is under way any more: the owner frees it, not from inside. */
 	void (*stopped)(void *ctx, struct hf_volume_run *v);
@@ -113,11 +116,12 @@ struct hf_volume_run {
 };
 
 /*
- * Claim the volume and serve it. `record` as read from the store at version `ver`. Heap; never NULL (asserts on memory).
- * forced: an operator's promote; accept_loss: PROTOCOL.md H27.
+ * Claim the volume and serve it. `record` as read from the store at version `ver`. Heap; never NULL (asserts on
+ * memory). forced: an operator's promote; accept_loss: docs/SAFETY.md H27.
  */
-struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c, const struct hf_record *record, uint64_t ver,
-					bool forced, bool accept_loss, const struct hf_volume_owner *owner, void *ctx);
+struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c, const struct hf_record *record,
+					uint64_t ver, bool forced, bool accept_loss,
+					const struct hf_volume_owner *owner, void *ctx);
 /* Step down: sessions are fenced, leases given back; `stopped` follows. */
 void hf_volume_run_stop(struct hf_volume_run *v, const char *why);
 /* After `stopped`. */
@@ -138,8 +142,8 @@ int hf_volume_run_attach(struct hf_volume_run *v, struct hf_session *s, const ch
 void hf_volume_run_detach(struct hf_volume_run *v, struct hf_session *s);
 
 /* Grow (or shrink) the volume by an op of its log; `done` when it is committed. -EBUSY: one is under way. */
-int hf_volume_run_resize(struct hf_volume_run *v, uint64_t size_blocks, void (*done)(void *ctx, struct hf_volume_run *v, int result),
-			 void *ctx);
+int hf_volume_run_resize(struct hf_volume_run *v, uint64_t size_blocks,
+			 void (*done)(void *ctx, struct hf_volume_run *v, int result), void *ctx);
 /* Share of a leg's resync that is done, 0..100; -1: none is under way. */
 int hf_volume_run_resync_percent(const struct hf_volume_run *v, uint32_t leg);
 /* The leg's own object when it is on this host, else NULL. */
@@ -157,10 +161,13 @@ void hf_volume_send_adopt(struct hf_volume_run *v, uint32_t leg, const struct hf
 void hf_volume_send_synced(struct hf_volume_run *v, uint32_t leg);
 void hf_volume_send_release(struct hf_volume_run *v, uint32_t leg);
 /* Blocks as of `seq` for one leg; false: no room now. `zero`: bit i, the block is zeros. */
-bool hf_volume_send_resync(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba, uint32_t nblocks, uint64_t zero,
-			   const uint8_t *blocks);
+bool hf_volume_send_resync(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba, uint32_t nblocks,
+			   uint64_t zero, const uint8_t *blocks);
 
-/* Internal read: blocks into `buf`; done(arg, op, result) with op->zero. Not bound to leases: never shown to a client. */
+/*
+ * Internal read: blocks into `buf`; done(arg, op, result) with op->zero. Not bound to leases: never shown to a
+ * client.
+ */
 struct hf_read_op {
 	struct hf_list link;
 	struct hf_volume_run *v;

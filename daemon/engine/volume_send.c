@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * volume_send - build the frames that a primary sends to its legs. Each leg gets its own encoding of the same ops (DESIGN.md
- * 2); fragments are coded straight into the send buffer.
+ * volume_send - build the frames that a primary sends to its legs. Each leg gets its own encoding of the same ops
+ * (docs/ARCHITECTURE.md 2); fragments are coded straight into the send buffer.
  */
 #include <string.h>
 
@@ -96,7 +96,8 @@ void hf_volume_send_release(struct hf_volume_run *v, uint32_t leg)
 }
 
 /* This leg's share of one plaintext block, and its checksum. */
-static uint32_t encode_block(struct hf_volume_run *v, uint32_t leg, const uint8_t *block, uint32_t block_crc, uint8_t *out)
+static uint32_t encode_block(struct hf_volume_run *v, uint32_t leg, const uint8_t *block, uint32_t block_crc,
+			     uint8_t *out)
 {
 	const struct hf_record *r = &v->core->record;
 	uint8_t frag = r->leg[leg].frag;
@@ -196,11 +197,16 @@ void hf_volume_send_append(struct hf_volume_run *v, uint32_t leg, hf_seq from, h
 	}
 }
 
-bool hf_volume_send_resync(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba, uint32_t nblocks, uint64_t zero,
-			   const uint8_t *blocks)
+bool hf_volume_send_resync(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba, uint32_t nblocks,
+			   uint64_t zero, const uint8_t *blocks)
 {
 	uint32_t frag = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
-	struct hf_entry e = { .type = HF_OP_RESYNC, .epoch = v->core->epoch, .seq = seq, .lba = lba, .nblocks = nblocks, .zero = zero };
+	struct hf_entry e = {.type = HF_OP_RESYNC,
+			     .epoch = v->core->epoch,
+			     .seq = seq,
+			     .lba = lba,
+			     .nblocks = nblocks,
+			     .zero = zero};
 	struct hf_wire_header h = header(v, leg, HF_WIRE_APPEND);
 	struct hf_conn *c = hf_volume_run_conn(v, leg);
 	uint32_t meta_len = hf_wire_entry_size(&e);

@@ -146,7 +146,8 @@ static void get_epochs(struct hf_cursor *c, struct hf_epoch_cache *e)
 	for (uint32_t i = 0; i < e->count; i++) {
 		e->at[i].epoch = hf_cursor_get64(c);
 		e->at[i].start = hf_cursor_get64(c);
-		if (e->at[i].epoch == 0 || (i && (e->at[i].epoch <= e->at[i - 1].epoch || e->at[i].start < e->at[i - 1].start)))
+		if (e->at[i].epoch == 0 ||
+		    (i && (e->at[i].epoch <= e->at[i - 1].epoch || e->at[i].start < e->at[i - 1].start)))
 			c->bad = true;
 	}
 }
@@ -392,9 +393,11 @@ static bool range_is_valid(const struct hf_entry *e)
 	switch (e->type) {
 	case HF_OP_WRITE:
 	case HF_OP_RESYNC:
-		return e->nblocks >= 1 && e->nblocks <= HF_WRITE_BLOCKS_MAX && e->lba <= HF_VOLUME_BLOCKS_MAX - e->nblocks;
+		return e->nblocks >= 1 && e->nblocks <= HF_WRITE_BLOCKS_MAX &&
+		       e->lba <= HF_VOLUME_BLOCKS_MAX - e->nblocks;
 	case HF_OP_ZERO:
-		return e->nblocks >= 1 && e->nblocks <= HF_ZERO_BLOCKS_MAX && e->lba <= HF_VOLUME_BLOCKS_MAX - e->nblocks;
+		return e->nblocks >= 1 && e->nblocks <= HF_ZERO_BLOCKS_MAX &&
+		       e->lba <= HF_VOLUME_BLOCKS_MAX - e->nblocks;
 	case HF_OP_RESIZE:
 		return e->nblocks == 0 && e->lba >= 1 && e->lba <= HF_VOLUME_BLOCKS_MAX;
 	case HF_OP_NOP:

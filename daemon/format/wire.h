@@ -2,9 +2,9 @@
 /*
  * wire - messages between hosts: bytes <-> structs. docs/man/holdfast-wire.7 has the byte tables.
  *
- * A frame is a 64-byte header, `meta_len` bytes of meta, then data. The header checksum covers the header, the meta checksum
- * the meta; data are fragments and each is covered by its own checksum in the meta. Everything is little-endian. Lengths are
- * compared with limits before they are used; reserved bytes are zero and checked.
+ * A frame is a 64-byte header, `meta_len` bytes of meta, then data. The header checksum covers the header, the meta
+ * checksum the meta; data are fragments and each is covered by its own checksum in the meta. Everything is
+ * little-endian. Lengths are compared with limits before they are used; reserved bytes are zero and checked.
  */
 #ifndef HF_FORMAT_WIRE_H
 #define HF_FORMAT_WIRE_H

@@ -3,9 +3,9 @@
  * nbd_verify - an NBD client that knows what every block must hold.
  *
  * Writes, zeroes and reads random blocks through one connection, reconnects when it is cut, and judges every read:
- * a block must hold its last acknowledged value, or one issued after that whose answer never came. Each value is a number;
- * a block is filled from (number, block), so a read names the write that it saw. Blocks with an operation in flight are
- * not touched by another one, so there is one right answer.
+ * a block must hold its last acknowledged value, or one issued after that whose answer never came. Each value is a
+ * number; a block is filled from (number, block), so a read names the write that it saw. Blocks with an operation in
+ * flight are not touched by another one, so there is one right answer.
  *
  *	nbd_verify load URI STATE [--seconds N] [--first BLOCK] [--blocks N] [--depth N] [--reads PERCENT]
  *			[--seed N] [--give-up SECONDS]

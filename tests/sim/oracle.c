@@ -141,7 +141,8 @@ const char *oracle_read(struct oracle *o, uint64_t lba, uint64_t floor, uint64_t
 		if (zero ? !w->zero : (w->zero || w->id != p[0]))
 			continue;
 		if (w->id < floor) {
-			snprintf(words, sizeof(words), "block %llu: stale: write %llu, but %llu had been acknowledged or read before",
+			snprintf(words, sizeof(words),
+				 "block %llu: stale: write %llu, but %llu had been acknowledged or read before",
 				 (unsigned long long)lba, (unsigned long long)w->id, (unsigned long long)floor);
 			return words;
 		}
@@ -157,8 +158,8 @@ const char *oracle_read(struct oracle *o, uint64_t lba, uint64_t floor, uint64_t
 			settle(r, w, epoch);
 		return NULL;
 	}
-	snprintf(words, sizeof(words), "block %llu: %s %llu (lba word %llu), newest known %llu", (unsigned long long)lba,
-		 zero ? "zeros that nobody wrote" : "content of no possible write", (unsigned long long)p[0], (unsigned long long)p[1],
-		 (unsigned long long)r->last);
+	snprintf(words, sizeof(words), "block %llu: %s %llu (lba word %llu), newest known %llu",
+		 (unsigned long long)lba, zero ? "zeros that nobody wrote" : "content of no possible write",
+		 (unsigned long long)p[0], (unsigned long long)p[1], (unsigned long long)r->last);
 	return words;
 }

@@ -2,9 +2,9 @@
 /*
  * oracle - what a linearizable volume may answer: a register per block, every write with a number of its own.
  *
- * The client never has two writes to one block under way in one session, so the numbers of a block's writes are in order. A
- * write whose answer never came stays open: it may have happened or not, but that is settled before the next epoch serves, so
- * the first read of a newer epoch settles it for the oracle too. Shares no code with the daemon.
+ * The client never has two writes to one block under way in one session, so the numbers of a block's writes are in
+ * order. A write whose answer never came stays open: it may have happened or not, but that is settled before the next
+ * epoch serves, so the first read of a newer epoch settles it for the oracle too. Shares no code with the daemon.
  */
 #ifndef HF_TESTS_SIM_ORACLE_H
 #define HF_TESTS_SIM_ORACLE_H
@@ -26,7 +26,8 @@ uint64_t oracle_floor(const struct oracle *o, uint64_t lba);
  * A read that began at `floor`, served by `epoch`, gave this block. NULL: right; else what is wrong (static storage).
  * `settles`: no write of this session overlapped it.
  */
-const char *oracle_read(struct oracle *o, uint64_t lba, uint64_t floor, uint64_t epoch, bool settles, const void *block);
+const char *oracle_read(struct oracle *o, uint64_t lba, uint64_t floor, uint64_t epoch, bool settles,
+			const void *block);
 bool oracle_is_busy(const struct oracle *o, uint64_t lba);	/* a write of the live session is under way */
 /* The live session ended: what was under way stays open. */
 void oracle_session_over(struct oracle *o);

@@ -63,8 +63,8 @@ static int one(uint64_t seed)
 	hf_log_init(to_stdout, NULL, HF_LOG_INFO);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	world_run(&o, &r);
-	printf("seed %llu %s: %s; trace %016llx\n", (unsigned long long)seed, r.geometry, r.failure[0] ? r.failure : "passed",
-	       (unsigned long long)r.hash);
+	printf("seed %llu %s: %s; trace %016llx\n", (unsigned long long)seed, r.geometry,
+	       r.failure[0] ? r.failure : "passed", (unsigned long long)r.hash);
 	return r.failure[0] != 0;
 }
 
@@ -78,8 +78,8 @@ static void judge(struct total *t, uint64_t seed, const struct world_result *r, 
 		return;
 	}
 	t->failed++;
-	printf("# seed %llu (%s): %s\n# replay: build/release/tests/sim/sim_run -v %llu\n", (unsigned long long)seed, r->geometry,
-	       crashed ? "the process died (an assertion?)" : r->failure, (unsigned long long)seed);
+	printf("# seed %llu (%s): %s\n# replay: build/release/tests/sim/sim_run -v %llu\n", (unsigned long long)seed,
+	       r->geometry, crashed ? "the process died (an assertion?)" : r->failure, (unsigned long long)seed);
 	fflush(stdout);
 }
 
@@ -113,7 +113,8 @@ int main(int argc, char **argv)
 			memset(&shared[j], 0, sizeof(shared[j]));
 			child[j].pid = fork();
 			if (child[j].pid == 0) {
-				struct world_options o = { .seed = child[j].seed, .steps = (uint32_t)number("STEPS", STEPS) };
+				struct world_options o = {.seed = child[j].seed,
+							  .steps = (uint32_t)number("STEPS", STEPS)};
 
 				alarm(120);
 				world_run(&o, &shared[j]);
@@ -131,13 +132,15 @@ int main(int argc, char **argv)
 	}
 	for (int f = 0; f < SIM_FAULT_COUNT; f++)
 		if (t.sum.faults[f])
-			printf("# fault %-24s %10llu  %s\n", sim_fault_name(f), (unsigned long long)t.sum.faults[f], sim_fault_words(f));
-	printf("# figure: %llu seeds from %llu, %llu failed; %llu acknowledged writes, %llu blocks read and checked, 0 lost, 0 stale unless named above\n",
+			printf("# fault %-24s %10llu  %s\n", sim_fault_name(f), (unsigned long long)t.sum.faults[f],
+			       sim_fault_words(f));
+	printf("# figure: %llu seeds from %llu, %llu failed; %llu acknowledged writes, %llu blocks read and checked, 0 "
+	       "lost, 0 stale unless named above\n",
 	       (unsigned long long)done, (unsigned long long)first, (unsigned long long)t.failed,
 	       (unsigned long long)t.sum.acked_writes, (unsigned long long)t.sum.checked_reads);
 	printf("# figure: %llu failovers, %llu host deaths, %llu chunk resyncs, %.1f simulated hours, %llu events\n",
-	       (unsigned long long)t.sum.failovers, (unsigned long long)t.sum.restarts, (unsigned long long)t.sum.resyncs,
-	       (double)t.sum.simulated / 3.6e12, (unsigned long long)t.sum.events);
+	       (unsigned long long)t.sum.failovers, (unsigned long long)t.sum.restarts,
+	       (unsigned long long)t.sum.resyncs, (double)t.sum.simulated / 3.6e12, (unsigned long long)t.sum.events);
 	printf("%s 1 - simulated clusters lose nothing\n1..1\n", t.failed ? "not ok" : "ok");
 	return t.failed != 0;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * world - one seed: a cluster comes up, a volume is made, a client writes and reads while hosts are killed, paused, cut off
- * and brought back and an operator promotes; then everything heals, and all must be in sync, readable and right.
+ * world - one seed: a cluster comes up, a volume is made, a client writes and reads while hosts are killed, paused,
+ * cut off and brought back and an operator promotes; then everything heals, and all must be in sync, readable and
+ * right.
  */
 #include "sim/world.h"
 
@@ -154,7 +155,8 @@ static void on_event(void *ctx, const char *kind, const char *volume, const char
 	say(h->world, "host %u: %s %s: %s", h->index, kind, host, words);
 }
 
-static const struct hf_agent_ops agent_ops = { .ready = on_ready, .serving = on_serving, .stopped = on_stopped, .event = on_event };
+static const struct hf_agent_ops agent_ops = {
+	.ready = on_ready, .serving = on_serving, .stopped = on_stopped, .event = on_event};
 
 static void start_host(struct world *w, uint32_t i)
 {
@@ -195,7 +197,8 @@ static struct hf_volume_run *run_of(struct world *w, uint32_t i)
 
 static void kill_host(struct world *w, uint32_t i, enum sim_kill how, hf_nsec down)
 {
-	say(w, "host %u dies (%s) for %llu ms", i, how == SIM_KILL_POWER ? "power" : "process", (unsigned long long)(down / MS));
+	say(w, "host %u dies (%s) for %llu ms", i, how == SIM_KILL_POWER ? "power" : "process",
+	    (unsigned long long)(down / MS));
 	sim_host_kill(w->sim, i, how);
 	w->host[i].ready = false;
 	w->host[i].up_at = sim_now(w->sim) + down;
@@ -211,8 +214,10 @@ static void kill_host(struct world *w, uint32_t i, enum sim_kill how, hf_nsec do
 
 static void shape(struct world *w)
 {
-	static const struct { uint8_t k, m; bool full; } geometry[] = {
-		{ 1, 1, false }, { 1, 2, false }, { 2, 1, true }, { 2, 1, false }, { 4, 2, false }, { 4, 1, true }, { 2, 2, true }, { 8, 1, false },
+	static const struct { uint8_t k, m; bool full;
+	} geometry[] = {
+		{1, 1, false}, {1, 2, false}, {2, 1, true}, {2, 1, false},
+		{4, 2, false}, {4, 1, true},  {2, 2, true}, {8, 1, false},
 	};
 	uint32_t g = (uint32_t)rnd(w, RND_SHAPE, 8), frag = 0;
 	struct hf_record *r = &w->record;
@@ -245,7 +250,8 @@ static void shape(struct world *w)
 		 geometry[g].full ? "+full" : "", r->min_tolerance);
 }
 
-static void on_created(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count, uint64_t ver)
+static void on_created(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+		       uint64_t ver)
 {
 	struct world *w = q->ctx;
 
@@ -309,11 +315,12 @@ static void on_done(struct hf_request *q, int result)
 	r->busy = false;
 	if (result == 0 && q->kind == HF_REQUEST_READ) {
 		for (uint32_t b = 0; b < q->nblocks && !w->failed; b++) {
-			const char *wrong = oracle_read(w->oracle, q->lba + b, r->floor[b], s->epoch, !r->overlaps && !s->over,
-							q->buf->data + (size_t)b * HF_BLOCK);
+			const char *wrong = oracle_read(w->oracle, q->lba + b, r->floor[b], s->epoch,
+							!r->overlaps && !s->over, q->buf->data + (size_t)b * HF_BLOCK);
 
 			if (wrong)
-				fail(w, "read by host %u in epoch %llu: %s", s->host, (unsigned long long)s->epoch, wrong);
+				fail(w, "read by host %u in epoch %llu: %s", s->host, (unsigned long long)s->epoch,
+				     wrong);
 			w->result->checked_reads++;
 		}
 	} else if (result == 0 && q->kind != HF_REQUEST_FLUSH) {
@@ -363,7 +370,10 @@ static void begin_request(struct world *w, struct session *s, struct request *r)
 	r->q.nblocks = 1 + (uint32_t)(rnd(w, RND_CLIENT, 3) ? 0 : rnd(w, RND_CLIENT, max));
 	r->q.lba = rnd(w, RND_CLIENT, w->blocks - r->q.nblocks + 1);
 	r->q.done = on_done;
-	r->q.kind = kind < 2 ? HF_REQUEST_ZERO : kind < 12 ? HF_REQUEST_WRITE : kind < 19 ? HF_REQUEST_READ : HF_REQUEST_FLUSH;
+	r->q.kind = kind < 2	? HF_REQUEST_ZERO
+		    : kind < 12 ? HF_REQUEST_WRITE
+		    : kind < 19 ? HF_REQUEST_READ
+				: HF_REQUEST_FLUSH;
 	if (r->q.kind == HF_REQUEST_FLUSH)
 		r->q.nblocks = 0;
 	for (uint32_t b = 0; b < r->q.nblocks; b++)
@@ -407,7 +417,8 @@ static void client_turn(struct sim_world *sim, void *ctx)
 			}
 	/* A write that began after a read did may be seen by it. */
 	for (uint32_t i = 0; i < QUEUE; i++)
-		for (uint32_t b = 0; s->req[i].busy && s->req[i].q.kind == HF_REQUEST_READ && b < s->req[i].q.nblocks; b++)
+		for (uint32_t b = 0; s->req[i].busy && s->req[i].q.kind == HF_REQUEST_READ && b < s->req[i].q.nblocks;
+		     b++)
 			s->req[i].overlaps |= oracle_is_busy(w->oracle, s->req[i].q.lba + b);
 	if (!w->calm)
 		sim_call(w->sim, s->host, sim_now(w->sim) + 50000 + rnd(w, RND_CLIENT, 2 * MS), client_turn, s);
@@ -623,7 +634,8 @@ static bool all_well(struct world *w)
 
 	if (!run || !run->open || run->core->phase != HF_PHASE_SERVING)
 		return false;
-	return hf_insync_members(&run->core->record) == hf_insync_all(&run->core->record) && run->core->next == run->core->committed + 1;
+	return hf_insync_members(&run->core->record) == hf_insync_all(&run->core->record) &&
+	       run->core->next == run->core->committed + 1;
 }
 
 static void explain_stuck(struct world *w)
@@ -635,7 +647,8 @@ static void explain_stuck(struct world *w)
 
 	n = snprintf(text, sizeof(text), "not well after healing: primary host %u, %s", p, run ? "phase" : "no run");
 	if (run) {
-		n += snprintf(text + n, sizeof(text) - (size_t)n, " %d verdict %d members %x next %llu committed %llu open %d legs", run->core->phase,
+		n += snprintf(text + n, sizeof(text) - (size_t)n,
+			      " %d verdict %d members %x next %llu committed %llu open %d legs", run->core->phase,
 			      run->core->promotion.decision.verdict, hf_insync_members(&run->core->record),
 			      (unsigned long long)run->core->next, (unsigned long long)run->core->committed, run->open);
 		for (uint32_t i = 0; i < w->legs; i++)
@@ -646,11 +659,17 @@ static void explain_stuck(struct world *w)
 	for (uint32_t i = 0; i < w->hosts; i++) {
 		const struct hf_agent *a = w->host[i].agent;
 
-		n += snprintf(text + n, sizeof(text) - (size_t)n, " h%u:%s", i, !is_up(w, i) ? "down" : !a->started ? "unstarted" :
-			      !a->listed ? "unlisted" : !a->ready ? "unready" : "ok");
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " h%u:%s", i,
+			      !is_up(w, i)  ? "down"
+			      : !a->started ? "unstarted"
+			      : !a->listed  ? "unlisted"
+			      : !a->ready   ? "unready"
+					    : "ok");
 		for (const struct hf_list *l = a->hosts.next; is_up(w, i) && a->started && l != &a->hosts; l = l->next)
-			n += snprintf(text + n, sizeof(text) - (size_t)n, "%d", hf_host_peer((struct hf_host *)(uintptr_t)&a->host,
-				      hf_container_of(l, struct hf_agent_host, link)->record.name)->state);
+			n += snprintf(text + n, sizeof(text) - (size_t)n, "%d",
+				      hf_host_peer((struct hf_host *)(uintptr_t)&a->host,
+						   hf_container_of(l, struct hf_agent_host, link)->record.name)
+					      ->state);
 	}
 	fail(w, "%s", text);
 }
@@ -750,7 +769,10 @@ static void audit(struct world *w)
 	}
 }
 
-/* Lose as many hosts as the volume survives without going below its minimum, promote on one of the rest, and read all of it. */
+/*
+ * Lose as many hosts as the volume survives without going below its minimum, promote on one of the rest, and read all
+ * of it.
+ */
 static void durability_sweep(struct world *w)
 {
 	uint32_t lost = w->down_max - w->record.min_tolerance, p = w->hosts;
@@ -797,7 +819,8 @@ static void come_up(struct world *w)
 	sim_call(w->sim, 0, sim_now(w->sim), create, w);
 	while (!w->failed && !(w->created && run_of(w, 0) && run_of(w, 0)->open)) {
 		if (sim_now(w->sim) >= end)
-			fail(w, "the volume does not come up (made %u of %u, created %d)", w->made_count, w->legs, w->created);
+			fail(w, "the volume does not come up (made %u of %u, created %d)", w->made_count, w->legs,
+			     w->created);
 		sim_run(w->sim, sim_now(w->sim) + 20 * MS);
 	}
 }

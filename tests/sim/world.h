@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * world - a simulated cluster that runs the daemon's agent on every host, a client with an oracle, and a plan of faults.
+ * world - a simulated cluster that runs the daemon's agent on every host, a client with an oracle, and a plan of
+ * faults.
  *
  * Owns: hosts' lives, the volume, the client, the operator, the verdict. Does not own: how faults work (sim.h).
  */

@@ -226,6 +226,7 @@ void hf_volume_step(struct hf_volume *v, const struct hf_event *e, struct hf_act
 	case HF_EV_ADOPTED:
 	case HF_EV_ACKED:
 	case HF_EV_SYNCED:
+	case HF_EV_REPLACED:
 	case HF_EV_RESYNC_DONE:
 		hf_assert(e->leg < v->record.leg_count);
 		hf_volume_leg_event(v, e, out);

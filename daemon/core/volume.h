@@ -49,6 +49,8 @@ struct hf_vleg {
 	bool resync;			/* streaming while chunks are copied; not eligible for the set */
 	/* a member that forgot acknowledged ops or failed: has to leave the set (R13) */
 	bool lost;
+	bool gone;			/* its host answers that it has no such leg: nothing of it is left (H9) */
+	hf_nsec gone_since;
 	bool send_busy;			/* the engine has a frame on its way */
 	struct hf_promise reply;
 	hf_nsec replied_at;
@@ -81,6 +83,8 @@ struct hf_volume {
 	uint64_t ver;
 	struct hf_record proposal;	/* of the compare-and-swap under way */
 	bool cas_busy, cas_unknown;	/* unknown: its answer was lost, reading again */
+	hf_legs replaced;		/* blank legs made, their uuids not in the record yet */
+	struct hf_uuid replacement[HF_LEGS_MAX];
 	hf_legs pending_add;		/* in the acknowledge and lease sets already (H6) */
 	struct hf_uuid incarnation;
 	uint64_t nonce_count;
@@ -121,6 +125,7 @@ enum hf_event_kind {
 	HF_EV_ADOPTED,			/* leg, gen, adopted */
 	HF_EV_ACKED,			/* leg, gen, ack */
 	HF_EV_SYNCED,			/* leg, gen, ack.result */
+	HF_EV_REPLACED,			/* leg, incarnation: uuid of the blank leg that was made in its place */
 	HF_EV_RESYNC_DONE,		/* leg: every changed chunk is durable on it */
 	HF_EV_LOADED,			/* entry: the next op of LOAD; result != 0: it cannot be read now */
 	HF_EV_OP,			/* entry: type, lba, nblocks, block_crc; only when hf_volume_can_admit() */
@@ -158,6 +163,7 @@ enum hf_action_kind {
 	HF_ACT_RESYNC,			/* leg: copy chunks changed after `from` */
 	HF_ACT_RESYNC_STOP,		/* leg */
 	HF_ACT_SYNCED,			/* leg: tell it that it is consistent */
+	HF_ACT_REPLACE,			/* leg: it is gone for long; make a blank one with a new uuid on its host */
 	HF_ACT_SERVING,
 	HF_ACT_STOPPED,			/* v->stop_why: no reply leaves any more */
 	HF_ACT_NOTE,			/* note, leg: for the event log */
@@ -170,6 +176,7 @@ enum hf_note {
 	HF_NOTE_CATCH_UP_LOG,
 	HF_NOTE_CATCH_UP_CHUNKS,
 	HF_NOTE_LEG_REFUSED,
+	HF_NOTE_LEG_REPLACED,
 	HF_NOTE_BLOCKED,		/* tolerance below the minimum: writes wait */
 	HF_NOTE_UNBLOCKED,
 };

@@ -12,6 +12,7 @@
 #define HF_EVICT_IDLE_NS (5 * HF_SEC)		/* the same, when nothing waits */
 #define HF_EVICT_SLOW_NS (3 * HF_SEC)		/* connected, but an op waits this long for it alone (H37) */
 #define HF_EVICT_SLOW_GAP_NS (60 * HF_SEC)	/* at most one slow member in this time */
+#define HF_REPLACE_NS (10 * HF_SEC)		/* a leg that is gone this long is made anew, blank */
 #define HF_RETRY_NS (200 * HF_MS)
 #define HF_RETRY_MAX_NS (5 * HF_SEC)
 

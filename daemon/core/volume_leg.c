@@ -173,6 +173,9 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		refuse(v, e->leg, "it has seen a newer configuration than the cluster store holds", e->now, out);
 		return;
 	case HF_LEG_NONE:
+		if (!l->gone)
+			l->gone_since = e->now;
+		l->gone = true;
 		refuse(v, e->leg, "its host does not have it: a blank, swapped or lost disk", e->now, out);
 		break;
 	case HF_LEG_FAILED:
@@ -185,6 +188,7 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 	if (p->result == HF_LEG_OK) {
 		l->reply = *p;
 		l->replied_at = e->now;
+		l->gone = false;
 		l->state = HF_VLEG_PROMISED;
 	}
 	if (v->phase == HF_PHASE_PREPARING) {
@@ -290,7 +294,7 @@ void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct h
 	struct hf_vleg *l = &v->leg[e->leg];
 
 	/* guard: bytes of an old connection say nothing about this one (H25) */
-	if (e->kind != HF_EV_LEG_UP && e->kind != HF_EV_LEG_DOWN && e->kind != HF_EV_RESYNC_DONE && e->gen != l->gen)
+	if (e->kind != HF_EV_LEG_UP && e->kind != HF_EV_LEG_DOWN && e->kind != HF_EV_RESYNC_DONE && e->kind != HF_EV_REPLACED && e->gen != l->gen)
 		return;
 	switch (e->kind) {
 	case HF_EV_LEG_UP:
@@ -309,6 +313,11 @@ void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct h
 		break;
 	case HF_EV_ACKED:
 		on_acked(v, e, out);
+		break;
+	case HF_EV_REPLACED:
+		v->replaced |= HF_LEG_BIT(e->leg);
+		v->replacement[e->leg] = e->incarnation;
+		hf_volume_membership(v, e->now, out);
 		break;
 	case HF_EV_RESYNC_DONE:
 		if (l->state == HF_VLEG_STREAMING && l->resync) {
@@ -372,7 +381,9 @@ static bool shrink(struct hf_volume *v, hf_nsec now)
 		slow = is_slow_member(v, i, now);
 		if (!slow && !is_bad_member(v, i, now))
 			continue;
-		if (hf_insync_tolerance(&v->record, without) < (int)v->record.min_tolerance)
+		/* Of a leg that is gone nothing is given up; what is left waits for legs to be rebuilt (tolerance). */
+		if (hf_insync_tolerance(&v->record, without) <
+		    (v->leg[i].gone ? 0 : (int)v->record.min_tolerance))
 			continue;
 		if (slow && !is_bad_member(v, i, now)) {
 			v->evicted_slow_at = now;
@@ -382,6 +393,35 @@ static bool shrink(struct hf_volume *v, hf_nsec now)
 		v->proposal.leg[i].insync = false;
 	}
 	return rest != set;
+}
+
+/* H9: the new uuid goes into the record before the blank leg is used; the old one can never vote again. */
+static bool put_replacements(struct hf_volume *v)
+{
+	bool change = false;
+
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		if (!(v->replaced & HF_LEG_BIT(i)) || is_member(v, i))
+			continue;
+		v->proposal.leg[i].uuid = v->replacement[i];
+		v->proposal.leg[i].activated = 0;
+		change = true;
+	}
+	return change;
+}
+
+/* Legs that have been gone for long are made anew where they were. */
+static void replace_gone(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		struct hf_vleg *l = &v->leg[i];
+
+		if (!l->gone || is_member(v, i) || l->state == HF_VLEG_DOWN || now < l->gone_since + HF_REPLACE_NS ||
+		    (v->replaced & HF_LEG_BIT(i)))
+			continue;
+		l->gone_since = now;	/* should the order fail, it is given again after as long */
+		hf_volume_emit(out, HF_ACT_REPLACE)->leg = i;
+	}
 }
 
 void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
@@ -402,10 +442,12 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 		else if (l->state == HF_VLEG_PROMISED)
 			resume_member(v, i, now, out);
 	}
+	replace_gone(v, now, out);
 	if (v->cas_busy)
 		return;
 	v->proposal = v->record;
 	change = shrink(v, now);
+	change |= put_replacements(v);
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		if (is_member(v, i))
 			continue;
@@ -433,9 +475,19 @@ void hf_volume_record_taken(struct hf_volume *v, struct hf_actions *out)
 	bool was_blocked = hf_volume_is_blocked(v);
 
 	v->tolerance = hf_insync_tolerance(&v->record, hf_insync_members(&v->record));
-	for (uint32_t i = 0; i < v->record.leg_count; i++)
-		if (!is_member(v, i) && v->leg[i].lost)
-			v->leg[i].lost = false;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		struct hf_vleg *l = &v->leg[i];
+
+		if (!is_member(v, i))
+			l->lost = false;
+		if (!(v->replaced & HF_LEG_BIT(i)) || !hf_uuid_is_equal(&v->record.leg[i].uuid, &v->replacement[i]))
+			continue;
+		v->replaced &= ~HF_LEG_BIT(i);
+		l->gone = false;
+		if (l->state == HF_VLEG_REFUSED)
+			l->state = HF_VLEG_UP;
+		hf_volume_note(out, HF_NOTE_LEG_REPLACED, i);
+	}
 	if (hf_volume_is_blocked(v) != was_blocked)
 		hf_volume_note(out, was_blocked ? HF_NOTE_UNBLOCKED : HF_NOTE_BLOCKED, 0);
 }

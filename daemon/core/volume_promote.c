@@ -159,9 +159,16 @@ static void take_decision(struct hf_volume *v, hf_legs valid, hf_nsec now, struc
 static bool is_enough(const struct hf_volume *v, hf_legs set)
 {
 	int tol = hf_insync_tolerance(&v->record, set);
+	hf_legs missing = hf_insync_members(&v->record) & ~set;
 
 	if (tol < 0)
 		return false;
+	/* Waiting for a leg that is gone helps nobody: serve, with writes queued until others are rebuilt. */
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		if (v->leg[i].gone)
+			missing &= ~HF_LEG_BIT(i);
+	if (!missing)
+		return true;
 	return v->accept_loss || tol >= v->record.min_tolerance || set == hf_insync_members(&v->record);
 }
 

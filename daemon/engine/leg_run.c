@@ -557,7 +557,7 @@ struct leg_read {
 	struct hf_conn *conn;		/* NULL: it went away */
 	struct hf_wire_header hdr;
 	struct hf_store_read rd;
-	struct hf_buf *buf;
+	void *buf;			/* not of the pool: its users may be waiting for this very read */
 	int result;
 	bool finished;
 };
@@ -565,7 +565,7 @@ struct leg_read {
 static void read_free(struct leg_read *r)
 {
 	hf_list_del(&r->link);
-	hf_buf_put(r->buf);
+	free(r->buf);
 	r->l->reads_under_way--;
 	free(r);
 }
@@ -589,7 +589,7 @@ static void read_reply(struct leg_read *r)
 	memcpy(m.block_crc, r->rd.block_crc, r->rd.nblocks * sizeof(m.block_crc[0]));
 	out.meta_len = hf_wire_read_data_encode(meta, &m);
 	out.data_len = len;
-	memcpy(meta + out.meta_len, r->buf->data, len);
+	memcpy(meta + out.meta_len, r->buf, len);
 	hf_conn_commit(r->conn, &out);
 	l->bad_blocks += (uint64_t)__builtin_popcountll(r->rd.bad);
 	read_free(r);
@@ -630,7 +630,7 @@ static void on_read(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wir
 	}
 	r = calloc(1, sizeof(*r));
 	if (r)
-		r->buf = hf_buf_new(l->host->pool, m.nblocks * frag_size(l));
+		r->buf = aligned_alloc(HF_SECTOR, (m.nblocks * frag_size(l) + HF_SECTOR - 1) / HF_SECTOR * HF_SECTOR);
 	if (!r || !r->buf) {
 		free(r);
 		refuse_read(l, c, h, -EAGAIN);
@@ -642,7 +642,7 @@ static void on_read(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wir
 	r->hdr = *h;
 	r->rd.lba = m.lba;
 	r->rd.nblocks = m.nblocks;
-	r->rd.buf = r->buf->data;
+	r->rd.buf = r->buf;
 	r->rd.done = on_read_done;
 	r->rd.ctx = r;
 	hf_list_add_tail(&l->reads, &r->link);

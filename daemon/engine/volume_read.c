@@ -46,8 +46,7 @@ static struct hf_read_op *op_new(struct hf_volume_run *v)
 static void drop_frags(struct hf_read_op *op)
 {
 	for (uint32_t i = 0; i < HF_LEGS_MAX; i++) {
-		if (op->frag[i])
-			hf_buf_put(op->frag[i]);
+		free(op->frag[i]);
 		op->frag[i] = NULL;
 	}
 }
@@ -195,7 +194,7 @@ static void decode(struct hf_read_op *op)
 
 		for (uint32_t i = 0; i < r->leg_count; i++)
 			if (op->plan & HF_LEG_BIT(i))
-				frag[r->leg[i].frag] = op->frag[i]->data + (size_t)b * fs;
+				frag[r->leg[i].frag] = op->frag[i] + (size_t)b * fs;
 		if (hf_ec_decode(&v->ec, frag, block) || hf_crc32c(block, HF_BLOCK) != op->crc[first][b]) {
 			/* Each fragment fits its own checksum, yet they are no block: leave out one after the other. */
 			note_bad(op, first, 0);
@@ -333,15 +332,10 @@ void hf_volume_read_answer(struct hf_volume_run *v, uint32_t leg, struct hf_conn
 		whole_answer(op, leg, m.zero, m.bad, m.block_crc, true);
 		return;
 	}
-	op->frag[leg] = hf_buf_new(v->host->pool, h->data_len);
-	if (!op->frag[leg]) {
-		op->plan = 0;
-		op->waiting = 0;
-		drop_frags(op);
-		park(op);
-		return;
-	}
-	memcpy(op->frag[leg]->data, data, h->data_len);
+	/* Not from the pool: reads that each hold a part of what they need would wait for one another for ever. */
+	op->frag[leg] = malloc(h->data_len);
+	hf_assert(op->frag[leg]);
+	memcpy(op->frag[leg], data, h->data_len);
 	op->frag_zero[leg] = m.zero;
 	op->frag_bad[leg] = m.bad;
 	memcpy(op->crc[leg], m.block_crc, m.nblocks * sizeof(m.block_crc[0]));

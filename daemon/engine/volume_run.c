@@ -358,6 +358,49 @@ static void on_stop_task(struct hf_task *t)
 	v->owner->stopped(v->ctx, v);
 }
 
+/* A blank leg with a uuid of its own in the place of one that is gone (H9). */
+struct replacement {
+	struct hf_admin_call call;
+	struct hf_host *host;
+	struct hf_uuid volume, leg, old;
+};
+
+static void on_replaced(struct hf_admin_call *call, int result, const char *words)
+{
+	struct replacement *x = call->ctx;
+	struct hf_event e = { .kind = HF_EV_REPLACED, .incarnation = x->leg };
+	struct hf_volume_run *v = hf_host_find_volume(x->host, &x->old, &e.leg);
+
+	if (result)
+		hf_warn("a leg that is gone could not be made anew: %s", words);
+	else if (v && !v->stopping)
+		hf_volume_run_step(v, &e);
+	free(x);
+}
+
+static void replace_leg(struct hf_volume_run *v, uint32_t leg)
+{
+	const struct hf_record *r = &v->core->record;
+	struct replacement *x = calloc(1, sizeof(*x));
+	struct hf_wire_format m = { .size_blocks = v->size_blocks };
+
+	hf_assert(x);
+	x->host = v->host;
+	x->old = r->leg[leg].uuid;
+	hf_reactor_random(v->host->r, &x->leg, sizeof(x->leg));
+	hf_uuid_stamp(&x->leg);
+	m.id = (struct hf_leg_identity){ .cluster = r->cluster,
+					 .volume = r->volume,
+					 .leg = x->leg,
+					 .geometry = r->geometry,
+					 .frag = r->leg[leg].frag };
+	memcpy(m.volume, r->name, HF_NAME_MAX);
+	x->call.done = on_replaced;
+	x->call.ctx = x;
+	if (!v->size_blocks || hf_host_format(v->host, r->leg[leg].host, &m, &x->call))
+		free(x);
+}
+
 static void do_action(struct hf_volume_run *v, const struct hf_action *a)
 {
 	switch (a->kind) {
@@ -397,6 +440,9 @@ static void do_action(struct hf_volume_run *v, const struct hf_action *a)
 		break;
 	case HF_ACT_SYNCED:
 		hf_volume_send_synced(v, a->leg);
+		break;
+	case HF_ACT_REPLACE:
+		replace_leg(v, a->leg);
 		break;
 	case HF_ACT_SERVING:
 		v->answered = v->core->committed;

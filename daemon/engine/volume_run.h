@@ -189,7 +189,7 @@ struct hf_read_op {
 	uint64_t repair_blocks[HF_LEGS_MAX];
 	struct hf_store_read rd;
 	bool local;
-	struct hf_buf *frag[HF_LEGS_MAX];
+	uint8_t *frag[HF_LEGS_MAX];	/* what each leg sent, until all have */
 	uint64_t frag_zero[HF_LEGS_MAX], frag_bad[HF_LEGS_MAX];
 	uint32_t crc[HF_LEGS_MAX][HF_WRITE_BLOCKS_MAX];
 };

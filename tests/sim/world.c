@@ -19,7 +19,7 @@
 #define PORT 7000
 
 /* Streams of sim_random(): one for each decision maker. */
-enum { RND_SHAPE = 1, RND_CLIENT, RND_FAULT, RND_OPERATOR };
+enum { RND_SHAPE = 1, RND_CLIENT, RND_FAULT, RND_OPERATOR, RND_READER };
 
 struct host {
 	struct world *world;
@@ -28,6 +28,7 @@ struct host {
 	struct hf_agent *agent;		/* of this life; garbage when the host is down */
 	bool ready;
 	hf_nsec up_at;			/* down: when it starts again */
+	struct session *reader;		/* read-only session of this life; reads even where a newer primary may exist */
 };
 
 struct request {
@@ -201,6 +202,7 @@ static void kill_host(struct world *w, uint32_t i, enum sim_kill how, hf_nsec do
 	    (unsigned long long)(down / MS));
 	sim_host_kill(w->sim, i, how);
 	w->host[i].ready = false;
+	w->host[i].reader = NULL;
 	w->host[i].up_at = sim_now(w->sim) + down;
 	w->result->restarts++;
 	if (w->session && w->session->host == i) {
@@ -455,6 +457,66 @@ static void detach(struct sim_world *sim, void *ctx)
 	hf_volume_run_detach(s->s.volume, &s->s);
 }
 
+/* Somebody reads on this host beside the writer, wherever that is: only leases keep this from being stale. */
+static void glance(struct sim_world *sim, void *ctx)
+{
+	struct host *h = ctx;
+	struct world *w = h->world;
+	struct hf_volume_run *run = run_of(w, h->index);
+	struct session *s = h->reader;
+	const char *why;
+
+	(void)sim;
+	if (!run || !run->open)
+		return;
+	if (!s || s->over || s->s.volume != run) {
+		s = h->reader = calloc(1, sizeof(*s));
+		hf_assert(s);
+		s->world = w;
+		s->host = h->index;
+		s->s.read_only = true;
+		s->s.fenced = on_fenced;
+		s->s.ctx = s;
+		if (hf_volume_run_attach(run, &s->s, &why)) {
+			s->over = true;
+			return;
+		}
+		s->epoch = run->core->epoch;
+	}
+	for (uint32_t i = 0; i < QUEUE; i++) {
+		struct request *r = &s->req[i];
+
+		if (r->busy)
+			continue;
+		memset(&r->q, 0, sizeof(r->q));
+		r->s = s;
+		r->q.kind = HF_REQUEST_READ;
+		r->q.nblocks = 1 + (uint32_t)rnd(w, RND_READER, 4);
+		r->q.lba = rnd(w, RND_READER, w->blocks - r->q.nblocks + 1);
+		r->q.done = on_done;
+		r->q.buf = hf_buf_new(run->host->pool, r->q.nblocks * HF_BLOCK);
+		if (!r->q.buf)
+			return;
+		r->busy = true;
+		r->overlaps = true;
+		for (uint32_t b = 0; b < r->q.nblocks; b++)
+			r->floor[b] = oracle_floor(w->oracle, r->q.lba + b);
+		hf_volume_run_submit(run, &s->s, &r->q);
+		return;
+	}
+}
+
+static void reader_look(struct sim_world *sim, void *ctx)
+{
+	struct world *w = ctx;
+
+	for (uint32_t i = 0; i < w->hosts; i++)
+		if (is_up(w, i) && run_of(w, i) && run_of(w, i)->open)
+			sim_call(sim, i, sim_now(sim), glance, &w->host[i]);
+	if (!w->calm)
+		sim_at(sim, sim_now(sim) + 1 * MS + rnd(w, RND_READER, 4 * MS), reader_look, w);
+}
+
 /* Every now and then: attach where the volume seems to be served, or leave for another host. */
 static void client_look(struct sim_world *sim, void *ctx)
 {
@@ -593,25 +655,36 @@ static void set_rates(struct world *w)
 		struct sim_config *c = sim_config(w->sim, i);
 
 		if (rnd(w, RND_SHAPE, 2))
-			c->ppm[SIM_NET_SPIKE] = 200;
+			c->ppm[SIM_NET_SPIKE] = 2000;
 		if (rnd(w, RND_SHAPE, 2))
-			c->ppm[SIM_NET_RESET] = 50;
+			c->ppm[SIM_NET_RESET] = 300;
 		if (rnd(w, RND_SHAPE, 3) == 0)
-			c->ppm[SIM_NET_HALF_OPEN] = 10;
+			c->ppm[SIM_NET_HALF_OPEN] = 100;
 		if (rnd(w, RND_SHAPE, 3) == 0)
-			c->ppm[SIM_NET_CORRUPT] = 20;
+			c->ppm[SIM_NET_CORRUPT] = 200;
 		if (rnd(w, RND_SHAPE, 2))
-			c->ppm[SIM_DISK_STALL] = 100;
+			c->ppm[SIM_DISK_STALL] = 500;
 		if (rnd(w, RND_SHAPE, 2)) {
-			c->ppm[SIM_CLUSTER_LOST_ANSWER] = 20000;
-			c->ppm[SIM_CLUSTER_LOST_REQUEST] = 20000;
-			c->ppm[SIM_CLUSTER_LOST_WATCH] = 50000;
+			c->ppm[SIM_CLUSTER_LOST_ANSWER] = 50000;
+			c->ppm[SIM_CLUSTER_LOST_REQUEST] = 50000;
+			c->ppm[SIM_CLUSTER_LOST_WATCH] = 100000;
 		}
+		/* Clocks run apart by less than the margin of a lease (H31). */
+		if (rnd(w, RND_SHAPE, 2))
+			sim_host_clock(w->sim, i, rnd(w, RND_SHAPE, 10 * HF_SEC),
+				       (int32_t)rnd(w, RND_SHAPE, 100000) - 50000);
 	}
-	/* A disk that rots: on one host only, so that the others can always give the blocks back. */
+	/* A disk that rots: on one host only, of a volume that always tolerates the loss of one. */
 	w->victim = (uint32_t)rnd(w, RND_SHAPE, w->hosts);
+	if (w->record.min_tolerance == 0)
+		return;
 	if (rnd(w, RND_SHAPE, 3) == 0)
-		sim_config(w->sim, w->victim)->ppm[SIM_BIT_ROT] = 100;
+		sim_config(w->sim, w->victim)->ppm[SIM_BIT_ROT] = 2000;
+	/* Or one that fails for good now and then. */
+	else if (rnd(w, RND_SHAPE, 3) == 0) {
+		sim_config(w->sim, w->victim)->ppm[SIM_WRITE_EIO] = 100;
+		sim_config(w->sim, w->victim)->ppm[SIM_SYNC_EIO] = 1000;
+	}
 }
 
 static void clear_rates(struct world *w)
@@ -623,6 +696,19 @@ static void clear_rates(struct world *w)
 			sim_host_resume(w->sim, i);
 	}
 	sim_net_heal_all(w->sim);
+	/* A failed leg is trusted again only after its host has read it anew from the disk (H15). */
+	for (uint32_t i = 0; i < w->hosts; i++) {
+		struct hf_list *n;
+
+		if (!is_up(w, i) || !w->host[i].ready)
+			continue;
+		for (n = w->host[i].agent->legs.next; n != &w->host[i].agent->legs; n = n->next)
+			if (hf_container_of(n, struct hf_agent_leg, link)->run.failed)
+				break;
+		sim_disk_heal(w->sim, i);
+		if (n != &w->host[i].agent->legs)
+			kill_host(w, i, SIM_KILL_PROCESS, 0);
+	}
 }
 
 /* The end: everything is right again within a bounded time. */
@@ -829,6 +915,7 @@ static void trouble(struct world *w)
 {
 	set_rates(w);
 	sim_at(w->sim, sim_now(w->sim), client_look, w);
+	sim_at(w->sim, sim_now(w->sim), reader_look, w);
 	for (uint32_t step = 0; step < w->o->steps && !w->failed; step++) {
 		uint32_t p;
 

@@ -74,6 +74,8 @@ struct world {
 	uint64_t blocks;
 	uint32_t victim;		/* the one host whose disk may rot */
 	uint32_t down_max;
+	uint32_t quiet;			/* leave the cluster alone for some seconds */
+	uint32_t nudge;			/* fault steps in which the operator is likely to promote: somebody looks dead */
 };
 
 static void fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -593,6 +595,32 @@ static uint32_t primary_host(const struct world *w)
 	return (uint32_t)(r.primary[4] - 'A');
 }
 
+/* The primary is cut off from everything while another host is promoted: two believe, for a while, that they are it. */
+static void split(struct world *w)
+{
+	uint32_t p = primary_host(w), to = (uint32_t)rnd(w, RND_FAULT, w->hosts);
+	struct promote_order *order;
+
+	if (p >= w->hosts || !is_up(w, p) || to == p || !is_up(w, to))
+		return;
+	sim_net_heal_all(w->sim);
+	for (uint32_t h = 0; h < w->hosts; h++) {
+		sim_cluster_cut(w->sim, h, h == p);
+		if (h == p)
+			continue;
+		sim_net_cut(w->sim, p, h);
+		sim_net_cut(w->sim, h, p);
+		if (is_up(w, h))
+			sim_host_resume(w->sim, h);
+	}
+	say(w, "primary host %u is split off", p);
+	order = malloc(sizeof(*order));
+	hf_assert(order);
+	*order = (struct promote_order){ w, to };
+	sim_call(w->sim, to, sim_now(w->sim) + rnd(w, RND_FAULT, 300) * MS, order_promote, order);
+	w->quiet = 1;
+}
+
 static void inject(struct world *w)
 {
 	uint32_t i = (uint32_t)rnd(w, RND_FAULT, w->hosts), k = (uint32_t)rnd(w, RND_FAULT, w->hosts);
@@ -601,38 +629,45 @@ static void inject(struct world *w)
 
 	if (rnd(w, RND_FAULT, 3) == 0)
 		i = primary_host(w);
-	if (kind < 30) {
+	if (kind < 20) {
 		if (is_up(w, i) && hosts_down(w) < w->down_max)
 			kill_host(w, i, rnd(w, RND_FAULT, 2) ? SIM_KILL_POWER : SIM_KILL_PROCESS, down);
-	} else if (kind < 36) {
+	} else if (kind < 23) {
 		for (uint32_t h = 0; h < w->hosts; h++)	/* the lights go out */
 			if (is_up(w, h))
 				kill_host(w, h, SIM_KILL_POWER, (1 + rnd(w, RND_FAULT, 500)) * MS);
-	} else if (kind < 48) {
+	} else if (kind < 31) {
 		if (is_up(w, i)) {
 			sim_host_pause(w->sim, i);
 			say(w, "host %u is paused", i);
 		}
-	} else if (kind < 60) {
+	} else if (kind < 41) {
 		for (uint32_t h = 0; h < w->hosts; h++)
 			if (is_up(w, h))
 				sim_host_resume(w->sim, h);
-	} else if (kind < 72) {
+	} else if (kind < 51) {
 		if (i != k) {
 			sim_net_cut(w->sim, i, k);
 			if (rnd(w, RND_FAULT, 2))
 				sim_net_cut(w->sim, k, i);
 			say(w, "hosts %u and %u are cut", i, k);
 		}
-	} else if (kind < 80) {
+	} else if (kind < 57) {
 		for (uint32_t h = 0; h < w->hosts; h++)	/* isolate one */
 			if (h != i) {
 				sim_net_cut(w->sim, i, h);
 				sim_net_cut(w->sim, h, i);
 			}
+		if (rnd(w, RND_FAULT, 4))
+			sim_cluster_cut(w->sim, i, true);
 		say(w, "host %u is isolated", i);
+		w->nudge = 3;
+	} else if (kind < 68) {
+		split(w);
 	} else if (kind < 92) {
 		sim_net_heal_all(w->sim);
+		for (uint32_t h = 0; h < w->hosts; h++)
+			sim_cluster_cut(w->sim, h, false);
 		say(w, "the network heals");
 	} else if (kind < 96) {
 		sim_cluster_cut(w->sim, i, rnd(w, RND_FAULT, 2));
@@ -919,12 +954,17 @@ static void trouble(struct world *w)
 	for (uint32_t step = 0; step < w->o->steps && !w->failed; step++) {
 		uint32_t p;
 
-		sim_run(w->sim, sim_now(w->sim) + (10 + rnd(w, RND_FAULT, rnd(w, RND_FAULT, 4) ? 150 : 1500)) * MS);
+		uint64_t gap = 10 + rnd(w, RND_FAULT, rnd(w, RND_FAULT, 3) ? 150 : 3000);
+
+		sim_run(w->sim, sim_now(w->sim) + (w->quiet ? 5000 : gap) * MS);
+		w->quiet = 0;
 		restart_due(w);
 		inject(w);
 		p = primary_host(w);
-		if (p < w->hosts && (!is_up(w, p) ? rnd(w, RND_OPERATOR, 2) : rnd(w, RND_OPERATOR, 25)) == 0)
+		if (rnd(w, RND_OPERATOR, p < w->hosts && is_up(w, p) && !w->nudge ? 25 : 2) == 0)
 			promote_somewhere(w);
+		if (w->nudge)
+			w->nudge--;
 	}
 }
 

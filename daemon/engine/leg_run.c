@@ -352,6 +352,23 @@ static bool data_is_intact(const struct hf_leg_run *l, const struct hf_entry *e,
 	return true;
 }
 
+/*
+ * guard H23: copied blocks count once they can be read. One behind an op that is not committed yet is durable, but a read
+ * would still find what was there before the resync.
+ */
+static void count_resync(struct hf_leg_run *l)
+{
+	uint64_t before = l->resync_done;
+
+	while (l->resync_count && l->resync_ticket[l->resync_head] <= hf_store_visible(l->store)) {
+		l->resync_head = (l->resync_head + 1) % HF_LEG_RESYNC_MAX;
+		l->resync_count--;
+		l->resync_done++;
+	}
+	if (l->resync_done != before)
+		ack_later(l);
+}
+
 static void take_commit(struct hf_leg_run *l, hf_seq commit)
 {
 	if (commit > l->core.last)
@@ -360,6 +377,7 @@ static void take_commit(struct hf_leg_run *l, hf_seq commit)
 		return;
 	l->core.commit = commit;
 	hf_store_commit(l->store, commit);
+	count_resync(l);
 }
 
 static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct hf_entry *e, const uint8_t *data)
@@ -459,6 +477,8 @@ static bool on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_w
 		ack_later(l);
 		return true;
 	}
+	/* First, so that what is committed can be applied: or a log full of ops that wait for this would stay full. */
+	take_commit(l, h->commit);
 	if (!hf_store_has_room(l->store, blocks)) {
 		l->waiting_room = c;
 		return false;
@@ -510,11 +530,7 @@ static void on_store_durable(void *ctx, uint64_t ticket, hf_seq seq)
 	l->durable_ticket = ticket;
 	if (seq > l->durable)
 		l->durable = seq;
-	while (l->resync_count && l->resync_ticket[l->resync_head] <= ticket) {
-		l->resync_head = (l->resync_head + 1) % HF_LEG_RESYNC_MAX;
-		l->resync_count--;
-		l->resync_done++;
-	}
+	count_resync(l);
 	if (!l->activating && hf_leg_durable(&l->core, l->durable, &l->activate.state)) {
 		l->activating = true;
 		l->activate.done = on_activated;

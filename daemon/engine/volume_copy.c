@@ -340,7 +340,7 @@ void hf_volume_resync_pump(struct hf_volume_run *v, uint32_t leg)
 	if (x->map_asked && hf_reactor_now(v->host->r) >= x->map_asked_at + MAP_WAIT_NS)
 		x->map_asked = false;
 	if (x->chunk_next == x->chunk_count && !x->map_done && !x->map_asked) {
-		x->map_asked = hf_volume_ask_map(v, HF_LEG_BIT(leg), x->from, x->cursor, leg);
+		x->map_asked = hf_volume_ask_map(v, HF_LEG_BIT(leg), x->from, x->cursor, x->run << 8 | leg);
 		x->map_asked_at = hf_reactor_now(v->host->r);
 	}
 	if (x->map_done && x->chunk_next == x->chunk_count && !x->redo_count && !x->reading && x->sent == x->done) {
@@ -349,11 +349,13 @@ void hf_volume_resync_pump(struct hf_volume_run *v, uint32_t leg)
 	}
 }
 
-void hf_volume_resync_map(struct hf_volume_run *v, uint32_t target, const struct hf_wire_map_data *m)
+void hf_volume_resync_map(struct hf_volume_run *v, uint64_t tag, const struct hf_wire_map_data *m)
 {
-	struct hf_resync *x = v->resync[target];
+	uint32_t target = (uint32_t)(tag & 0xff);
+	struct hf_resync *x = target < HF_LEGS_MAX ? v->resync[target] : NULL;
 
-	if (!x || !x->active || !x->map_asked || x->chunk_next != x->chunk_count)
+	/* guard H22: a map asked for by an earlier run is older than this run's base: it lacks what changed since */
+	if (!x || !x->active || x->run != tag >> 8 || !x->map_asked || x->chunk_next != x->chunk_count)
 		return;
 	memcpy(x->chunk, m->chunk, m->count * sizeof(m->chunk[0]));
 	x->chunk_next = 0;

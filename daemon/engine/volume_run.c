@@ -585,8 +585,8 @@ void hf_volume_run_answer(struct hf_volume_run *v, uint32_t leg, struct hf_conn 
 			return;
 		if (h->tag == UINT64_MAX)
 			have_size(v, map.size_blocks);
-		else if (h->tag < v->core->record.leg_count)
-			hf_volume_resync_map(v, (uint32_t)h->tag, &map);
+		else
+			hf_volume_resync_map(v, h->tag, &map);
 		break;
 	default:
 		break;

@@ -210,7 +210,7 @@ void hf_volume_load_retry(struct hf_volume_run *v);
 void hf_volume_resync_start(struct hf_volume_run *v, uint32_t leg, hf_seq from);
 void hf_volume_resync_stop(struct hf_volume_run *v, uint32_t leg);
 void hf_volume_resync_acked(struct hf_volume_run *v, uint32_t leg, uint64_t done, uint64_t redo);
-void hf_volume_resync_map(struct hf_volume_run *v, uint32_t target, const struct hf_wire_map_data *m);
+void hf_volume_resync_map(struct hf_volume_run *v, uint64_t tag, const struct hf_wire_map_data *m);
 void hf_volume_resync_pump(struct hf_volume_run *v, uint32_t leg);
 /* Ask a leg that can be read for its change map; tag comes back. False: none can be asked now. */
 bool hf_volume_ask_map(struct hf_volume_run *v, hf_legs exclude, hf_seq after, uint64_t cursor, uint64_t tag);

@@ -358,6 +358,11 @@ void hf_leg_visible(struct hf_store *s)
 	hf_leg_apply_maybe(s);
 }
 
+uint64_t hf_store_visible(const struct hf_store *s)
+{
+	return s->visible_ticket;
+}
+
 void hf_store_commit(struct hf_store *s, hf_seq seq)
 {
 	if (seq > s->last)

@@ -126,6 +126,12 @@ struct hf_store_reset {
 };
 void hf_store_reset(struct hf_store *s, struct hf_store_reset *x);
 
+/*
+ * Highest ticket up to which every entry can be read: committed and durable, in the order of the log. A RESYNC entry behind
+ * an op that is not committed yet is durable before it can be read.
+ */
+uint64_t hf_store_visible(const struct hf_store *s);
+
 /* Entry `seq` of the log, from memory. payload: room for nblocks * fragment size, or NULL. 0, or -ENOENT (trimmed, not there). */
 int hf_store_entry(const struct hf_store *s, hf_seq seq, struct hf_entry *e, void *payload);
 /* Chain after entry `seq` (last_chain when it is the base); 0, or -ENOENT. */

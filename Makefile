@@ -43,9 +43,9 @@ libs := -luring -lisal -lsqlite3 -ljansson -lcrypto -lpthread
 base := assert.c err.c log.c parse.c uuid.c
 codec := csum.c ec.c
 core := decide.c entry.c insync.c leg.c volume.c volume_leg.c volume_op.c volume_promote.c
-format := json_read.c record.c wire.c
+format := disk.c json_read.c record.c wire.c
 io := reactor.c reactor_uring.c uring_open.c sys.c jobs.c buf.c
-store := leg_apply.c leg_log.c leg_open.c leg_super.c leg_table.c leg_view.c
+store := leg_apply.c leg_format.c leg_log.c leg_open.c leg_recover.c leg_super.c leg_table.c leg_view.c
 engine := agent.c agent_leg.c conn.c host.c leg_run.c peer.c volume_copy.c volume_read.c \
 	volume_run.c volume_send.c
 cluster := cluster_sqlite.c sqlite_db.c

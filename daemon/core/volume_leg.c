@@ -294,7 +294,8 @@ void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct h
 	struct hf_vleg *l = &v->leg[e->leg];
 
 	/* guard: bytes of an old connection say nothing about this one (H25) */
-	if (e->kind != HF_EV_LEG_UP && e->kind != HF_EV_LEG_DOWN && e->kind != HF_EV_RESYNC_DONE && e->kind != HF_EV_REPLACED && e->gen != l->gen)
+	if (e->kind != HF_EV_LEG_UP && e->kind != HF_EV_LEG_DOWN && e->kind != HF_EV_RESYNC_DONE &&
+	    e->kind != HF_EV_REPLACED && e->gen != l->gen)
 		return;
 	switch (e->kind) {
 	case HF_EV_LEG_UP:

@@ -353,8 +353,8 @@ static bool data_is_intact(const struct hf_leg_run *l, const struct hf_entry *e,
 }
 
 /*
- * guard H23: copied blocks count once they can be read. One behind an op that is not committed yet is durable, but a read
- * would still find what was there before the resync.
+ * guard H23: copied blocks count once they can be read. One behind an op that is not committed yet is durable, but a
+ * read would still find what was there before the resync.
  */
 static void count_resync(struct hf_leg_run *l)
 {

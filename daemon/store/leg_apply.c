@@ -1,6 +1,13 @@
-/* checkpoint */
+// SPDX-License-Identifier: MIT
+/*
+ * leg_apply - checkpoints: committed entries go from the log into the image, in rounds. A round reads the neighbours
+ * that share a sector with what changes, writes their after-images and the table pages to the doublewrite slot, then
+ * everything to its place, then syncs (H17). The superblock comes last, then the log is trimmed and freed space is
+ * given back.
+ */
 #include <stdlib.h>
 #include <string.h>
+
 #include "base/assert.h"
 #include "codec/csum.h"
 #include "store/leg_int.h"
@@ -87,7 +94,8 @@ static int take_chunk(struct hf_store *s, uint64_t chunk)
 
 	if (!n)
 		return 0;
-	if (a->sects + HF_CHUNK_BLOCKS > HF_SECTS_MAX || a->pages + new_page + a->dw_pages + HF_CHUNK_BLOCKS > s->sb.dw_pages)
+	if (a->sects + HF_CHUNK_BLOCKS > HF_SECTS_MAX ||
+	    a->pages + new_page + a->dw_pages + HF_CHUNK_BLOCKS > s->sb.dw_pages)
 		return 1;
 	c = hf_leg_chunk_get(s, chunk);
 	for (uint32_t b = 0; b < HF_CHUNK_BLOCKS; b++) {
@@ -165,9 +173,6 @@ static void build_sector(struct hf_store *s, uint32_t i)
 	}
 }
 
-static void on_page_written(struct hf_io *io);
-static void write_in_place(struct hf_store *s);
-
 static void round_synced(struct hf_io *io)
 {
 	struct hf_store *s = hf_container_of(io, struct hf_store, sync_io);
@@ -177,6 +182,7 @@ static void round_synced(struct hf_io *io)
 		return;
 	}
 	s->digest = s->apply.digest;
+	s->dw_synced = s->dw_no;
 	next_round(s);
 }
 
@@ -197,12 +203,12 @@ static void one_written(struct hf_store *s, int64_t result)
 
 static void on_page_written(struct hf_io *io)
 {
-	one_written(io->addr ? (struct hf_store *)(uintptr_t)io->addr : NULL, io->result);
+	one_written(hf_container_of(io, struct page_write, io)->s, io->result);
 }
 
 static void on_sect_written(struct hf_io *io)
 {
-	one_written((struct hf_store *)(uintptr_t)io->addr, io->result);
+	one_written(hf_container_of(io, struct sect, io)->s, io->result);
 }
 
 static void write_in_place(struct hf_store *s)
@@ -218,7 +224,7 @@ static void write_in_place(struct hf_store *s)
 		while (i + x->run < a->sects && s->sect[i + x->run].off == x->off + (uint64_t)x->run * HF_SECTOR)
 			x->run++;
 		hf_io_init(&x->io, HF_IO_WRITE, s->fd, on_sect_written);
-		x->io.addr = (const char *)s;
+		x->s = s;
 		x->io.buf = s->arena + (size_t)i * HF_SECTOR;
 		x->io.len = x->run * HF_SECTOR;
 		x->io.off = x->off;
@@ -227,10 +233,10 @@ static void write_in_place(struct hf_store *s)
 		i += x->run;
 	}
 	for (uint32_t i = 0; i < a->pages; i++) {
-		struct hf_io *io = &s->page_io[i];
+		struct hf_io *io = &s->page_write[i].io;
 
 		hf_io_init(io, HF_IO_WRITE, s->fd, on_page_written);
-		io->addr = (const char *)s;
+		s->page_write[i].s = s;
 		io->buf = s->dw + (size_t)(1 + i) * HF_DISK_PAGE;
 		io->len = HF_DISK_PAGE;
 		io->off = s->sb.table_off + a->page[i] * HF_DISK_PAGE;
@@ -277,7 +283,7 @@ static void write_dw(struct hf_store *s)
 		memcpy(s->dw + (size_t)(1 + n) * HF_DISK_PAGE, s->arena + (size_t)i * HF_SECTOR, HF_SECTOR);
 		d.off[n++] = s->sect[i].off;
 	}
-	d.no = ++s->sb.checkpoint.dw;
+	d.no = ++s->dw_no;
 	d.digest = a->digest;
 	d.count = n;
 	d.content_crc = hf_crc32c(s->dw + HF_DISK_PAGE, (size_t)n * HF_DISK_PAGE);
@@ -293,11 +299,11 @@ static void write_dw(struct hf_store *s)
 
 static void on_sect_read(struct hf_io *io)
 {
-	struct hf_store *s = (struct hf_store *)(uintptr_t)io->addr;
+	struct hf_store *s = hf_container_of(io, struct sect, io)->s;
 
-	if (io->result < 0) {	/* unreadable neighbours: their checksums tell readers, peers repair */
+	/* Unreadable neighbours: their checksums tell readers, peers repair them. */
+	if (io->result < 0)
 		memset(io->buf, 0xee, HF_SECTOR);
-	}
 	if (--s->apply.pending == 0)
 		write_dw(s);
 }
@@ -344,7 +350,7 @@ static void next_round(struct hf_store *s)
 		if (!x->read)
 			continue;
 		hf_io_init(&x->io, HF_IO_READ, s->fd, on_sect_read);
-		x->io.addr = (const char *)s;
+		x->s = s;
 		x->io.buf = s->arena + (size_t)i * HF_SECTOR;
 		x->io.len = HF_SECTOR;
 		x->io.off = x->off;
@@ -368,6 +374,7 @@ static void fill_checkpoint(struct hf_store *s, struct sb_req *q)
 	k->commit = s->commit > a->seq ? s->commit : a->seq;
 	k->size_blocks = s->size_blocks;
 	k->digest = s->digest;
+	k->dw = s->dw_synced;
 	while (b < s->batch_sent && s->batch[b % s->batch_room].last_ticket <= a->upto)
 		b++;
 	k->batch = b;
@@ -395,18 +402,15 @@ static void on_discarded(struct hf_io *io)
 
 static void discard_next(struct hf_store *s)
 {
-	uint64_t p, n = 0;
+	uint64_t p;
 
 	if (s->freed_old == 0 || s->failed) {
 		idle(s);
 		return;
 	}
-	p = s->freed[s->freed_count - 1];
-	/* take one from the front part */
 	p = s->freed[--s->freed_old];
 	s->freed[s->freed_old] = s->freed[--s->freed_count];
 	s->phys_map[(p - 1) / 8] &= (uint8_t)~(1u << ((p - 1) % 8));
-	(void)n;
 	hf_io_init(&s->discard_io, HF_IO_DISCARD, s->fd, on_discarded);
 	s->discard_io.off = hf_leg_data_off(s, (uint32_t)p);
 	s->discard_io.len = (size_t)HF_CHUNK_BLOCKS * s->frag;
@@ -460,7 +464,6 @@ void hf_store_checkpoint(struct hf_store *s, struct hf_store_flush *f)
 	hf_leg_apply_maybe(s);
 }
 
-/* reset: drain the log writes, apply, write the superblock */
 static void fill_reset(struct hf_store *s, struct sb_req *q)
 {
 	struct hf_store_reset *x = s->reset;
@@ -473,6 +476,7 @@ static void fill_reset(struct hf_store *s, struct sb_req *q)
 	k->chain = x->base_chain;
 	k->size_blocks = x->size_blocks;
 	k->digest = s->digest;
+	k->dw = s->dw_synced;
 	k->batch = s->batch_next;
 	k->log_pos = s->wpos;
 }
@@ -505,6 +509,9 @@ static void drop_all(struct hf_store *s)
 	hf_leg_overlay_drop(s, s->next_ticket);
 	s->first_ticket = s->next_ticket;
 	s->visible_ticket = s->durable_ticket = s->next_ticket - 1;
+	/* The superblock is going to name the next batch: beyond all numbers that damage may have left in the ring. */
+	if (s->batch_next <= s->batch_newest)
+		s->batch_next = s->batch_newest + 1;
 	s->batch_first = s->batch_sent = s->batch_next;
 	s->fill_len = 0;
 	s->used = 0;
@@ -512,6 +519,7 @@ static void drop_all(struct hf_store *s)
 	s->nodes_reserved = 0;
 }
 
+/* Everything that is kept is in the log for good, then in the image, then the superblock says where the log goes on. */
 static void reset_next(struct hf_store *s)
 {
 	struct hf_store_reset *x = s->reset;
@@ -523,9 +531,13 @@ static void reset_next(struct hf_store *s)
 		x->done(x, -EIO);
 		return;
 	}
-	if (x->priv == NULL) {		/* step 1: everything kept is made visible and applied */
-		x->priv = (void *)1;
-		s->durable_ticket = s->next_ticket - 1;	/* to the image it goes; the log is given up */
+	switch (s->reset_step) {
+	case RESET_DRAIN:
+		if (!x->wipe && s->durable_ticket + 1 < s->next_ticket) {
+			hf_task_defer(s->r, &s->kick);
+			return;
+		}
+		s->reset_step = RESET_APPLY;
 		if (x->wipe) {
 			drop_all(s);
 			hf_leg_wipe(s);
@@ -534,14 +546,16 @@ static void reset_next(struct hf_store *s)
 			hf_leg_visible(s);
 		}
 		hf_leg_apply_start(s);
-		return;
-	}
-	drop_all(s);
-	s->reset_sb.fill = fill_reset;
-	s->reset_sb.done = reset_done;
-	if (x->priv == (void *)1) {
-		x->priv = (void *)2;
+		break;
+	case RESET_APPLY:
+		s->reset_step = RESET_SUPER;
+		drop_all(s);
+		s->reset_sb.fill = fill_reset;
+		s->reset_sb.done = reset_done;
 		hf_leg_super_write(s, &s->reset_sb);
+		break;
+	case RESET_SUPER:
+		break;
 	}
 }
 
@@ -549,9 +563,9 @@ static void on_reset_poll(struct hf_timer *t)
 {
 	struct hf_store *s = hf_container_of(t, struct hf_store, apply_timer);
 
-	if (s->reset && !s->reset->priv) {
+	if (s->reset && s->reset_step == RESET_DRAIN) {
 		reset_next(s);
-		if (s->reset && !s->reset->priv)
+		if (s->reset && s->reset_step == RESET_DRAIN)
 			hf_timer_set(s->r, t, hf_reactor_now(s->r) + HF_MS);
 	}
 }
@@ -559,7 +573,7 @@ static void on_reset_poll(struct hf_timer *t)
 void hf_store_reset(struct hf_store *s, struct hf_store_reset *x)
 {
 	hf_assert(!s->reset);
-	x->priv = NULL;
+	s->reset_step = RESET_DRAIN;
 	if (x->keep < s->last)
 		hf_store_truncate(s, x->keep > s->commit ? x->keep : s->commit);
 	s->reset = x;

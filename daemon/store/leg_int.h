@@ -2,8 +2,8 @@
 /*
  * leg_int - what the files of store/ share: the store's object.
  *
- * leg_open.c open, recover, close; leg_format.c make; leg_super.c durable state; leg_log.c append and group commit;
- * leg_view.c overlay and reads; leg_apply.c checkpoints; leg_table.c chunk table and space.
+ * leg_open.c open and close; leg_recover.c the log read back; leg_format.c make; leg_super.c durable state; leg_log.c
+ * append and group commit; leg_view.c overlay and reads; leg_apply.c checkpoints; leg_table.c chunk table and space.
  */
 #ifndef HF_STORE_LEG_INT_H
 #define HF_STORE_LEG_INT_H
@@ -11,9 +11,8 @@
 #include "format/disk.h"
 #include "store/store.h"
 
-#define HF_DW_PAGES_MAX 500u
 #define HF_SECTS_MAX 512u		/* image sectors of one checkpoint round */
-#define HF_BATCH_MAX (512u << 10)	/* bytes of one log write, if the ring is large enough */
+#define HF_BATCH_MAX (HF_DISK_BATCH_SECTORS_MAX * HF_DISK_SECTOR) /* bytes of one log write */
 
 /* One entry of the log that is not trimmed, in memory. */
 struct ent {
@@ -56,6 +55,7 @@ struct sb_req {
 
 struct sect {
 	struct hf_io io;
+	struct hf_store *s;
 	uint64_t off;			/* in the file */
 	uint64_t chunk;
 	uint32_t first;			/* block index in the chunk of the first fragment in the sector */
@@ -64,6 +64,14 @@ struct sect {
 };
 
 enum apply_phase { APPLY_IDLE, APPLY_READ, APPLY_DW, APPLY_WRITE, APPLY_SYNC, APPLY_SUPER, APPLY_DISCARD };
+
+/* A table page on its way to its place. */
+struct page_write {
+	struct hf_io io;
+	struct hf_store *s;
+};
+
+enum reset_step { RESET_DRAIN, RESET_APPLY, RESET_SUPER };
 
 struct apply {
 	enum apply_phase phase;
@@ -74,7 +82,7 @@ struct apply {
 	uint64_t *chunk;		/* sorted */
 	uint32_t chunk_count, chunk_room, chunk_next;
 	uint32_t sects, pending;
-	uint64_t page[HF_DW_PAGES_MAX];	/* table pages of this round */
+	uint64_t page[HF_DISK_DW_PAGES_MAX];	/* table pages of this round */
 	uint32_t pages, dw_pages;
 	uint64_t digest;		/* after this round */
 	bool again;
@@ -104,6 +112,7 @@ struct hf_store {
 	uint32_t batch_room;
 	uint64_t batch_first, batch_next;	/* [first, next): not trimmed; next is being filled when fill_len > 0 */
 	uint64_t batch_sent;		/* next batch to write */
+	uint64_t batch_newest;		/* highest number that recovery saw anywhere in the ring */
 	uint32_t wpos, tpos, used;	/* ring bytes; used counts skips */
 	uint32_t fill_off, fill_len, fill_limit, fill_count, fill_skip; /* open batch: stream bytes, 0: none */
 	struct hf_io log_io;
@@ -122,7 +131,9 @@ struct hf_store {
 	uint64_t phys_max, phys_next;
 	uint64_t *freed;		/* given back by the checkpoint under way */
 	uint32_t freed_count, freed_room, freed_old;
-	uint64_t size_blocks, digest;
+	uint64_t size_blocks;
+	uint64_t digest, dw_no;		/* of the table as synced; of the last doublewrite begun */
+	uint64_t dw_synced;
 	uint32_t dirty_pages;
 	/* superblock */
 	struct hf_list sb_queue;
@@ -134,10 +145,11 @@ struct hf_store {
 	struct sect *sect;
 	uint8_t *arena, *dw;
 	struct hf_io dw_io, sync_io, discard_io;
-	struct hf_io page_io[HF_DW_PAGES_MAX];
+	struct page_write page_write[HF_DISK_DW_PAGES_MAX];
 	struct hf_list flushes;		/* struct hf_store_flush */
 	struct hf_timer apply_timer;
 	struct hf_store_reset *reset;
+	enum reset_step reset_step;
 	struct sb_req reset_sb;
 	/* reads */
 	uint32_t reads;
@@ -145,7 +157,10 @@ struct hf_store {
 	struct hf_task retry_task;
 	/* open and close */
 	struct hf_io open_io;
-	uint64_t at, end;		/* range being read at open */
+	uint64_t at;			/* table page being read at open */
+	struct hf_disk_dw replay;	/* doublewrite that is put in place again at open */
+	struct hf_leg_identity expect;
+	bool expect_any;
 	uint8_t *open_buf;
 	uint32_t open_len;
 	void (*open_next)(struct hf_store *s);
@@ -174,7 +189,8 @@ static inline bool hf_leg_has_payload(const struct ent *e)
 }
 uint32_t hf_leg_nodes_for(uint64_t lba, uint64_t nblocks);
 /* Checksums of block b of an entry, from the ring. */
-void hf_leg_ent_crcs(const struct hf_store *s, const struct ent *e, uint32_t b, uint32_t *block_crc, uint32_t *frag_crc);
+void hf_leg_ent_crcs(const struct hf_store *s, const struct ent *e, uint32_t b, uint32_t *block_crc,
+		     uint32_t *frag_crc);
 void hf_leg_ent_payload(const struct hf_store *s, const struct ent *e, uint32_t b, void *dst);
 /* leg_view.c */
 struct onode *hf_leg_node(const struct hf_store *s, uint64_t chunk);
@@ -198,6 +214,8 @@ void hf_leg_apply_start(struct hf_store *s);
 void hf_leg_apply_maybe(struct hf_store *s);
 /* leg_open.c */
 void hf_leg_maybe_closed(struct hf_store *s);
-int hf_leg_recover_log(struct hf_store *s);
+void hf_leg_opened_fail(struct hf_store *s, int err, const char *why);
+/* leg_recover.c: the ring has been read; ends in opened(). */
+void hf_leg_recover(struct hf_store *s);
 
 #endif

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * leg_log - the log ring: append into its memory copy, write batches from there, trim (PROTOCOL.md R3, H3, H10, H16).
+ * leg_log - the log ring: append into its memory copy, write batches from there, trim (docs/SAFETY.md R3, H3, H10,
+ * H16).
  *
- * The ring is a sequence of 512-byte sectors, 504 bytes of stream and 8 of stamp each. A batch is whole pages, contiguous in
- * the ring; one is written at a time, durable when done, and what arrives meanwhile gathers in the next.
+ * The ring is a sequence of 512-byte sectors, 504 bytes of stream and 8 of stamp each. A batch is whole pages,
+ * contiguous in the ring; one is written at a time, durable when done, and what arrives meanwhile gathers in the
+ * next.
  */
 #include <string.h>
 
@@ -67,7 +69,8 @@ void hf_leg_ent_crcs(const struct hf_store *s, const struct ent *e, uint32_t b, 
 
 void hf_leg_ent_payload(const struct hf_store *s, const struct ent *e, uint32_t b, void *dst)
 {
-	hf_leg_stream_out(s, e->batch_off, e->stream + hf_disk_entry_size(e->type, e->nblocks) + b * s->frag, dst, s->frag);
+	hf_leg_stream_out(s, e->batch_off, e->stream + hf_disk_entry_size(e->type, e->nblocks) + b * s->frag, dst,
+			  s->frag);
 }
 
 static void tell_failed(struct hf_task *t)
@@ -147,7 +150,8 @@ static bool open_batch(struct hf_store *s, uint32_t stream)
 static void close_batch(struct hf_store *s)
 {
 	struct batch *b = &s->batch[s->batch_next % s->batch_room];
-	struct hf_disk_batch d = { .no = s->batch_next, .stream_len = s->fill_len, .count = s->fill_count, .commit = s->commit };
+	struct hf_disk_batch d = {
+		.no = s->batch_next, .stream_len = s->fill_len, .count = s->fill_count, .commit = s->commit};
 	uint8_t head[HF_DISK_BATCH_HEAD];
 	uint32_t tail;
 
@@ -290,7 +294,8 @@ static bool is_too_old(const struct hf_store *s, hf_seq seq, uint64_t lba, uint3
 
 int hf_store_append(struct hf_store *s, const struct hf_entry *in, const void *payload, uint64_t *ticket)
 {
-	uint32_t stream = entry_stream(s, in->type, in->nblocks), nodes = hf_leg_nodes_for(in->lba, in->type == HF_OP_RESIZE ? 0 : in->nblocks);
+	uint32_t stream = entry_stream(s, in->type, in->nblocks),
+		 nodes = hf_leg_nodes_for(in->lba, in->type == HF_OP_RESIZE ? 0 : in->nblocks);
 	uint8_t head[HF_DISK_ENTRY_HEAD + 8 * HF_WRITE_BLOCKS_MAX];
 	struct hf_entry e = *in;
 	struct ent *x;
@@ -322,8 +327,17 @@ int hf_store_append(struct hf_store *s, const struct hf_entry *in, const void *p
 		return -EAGAIN;
 	}
 	x = hf_leg_ent(s, s->next_ticket);
-	*x = (struct ent){ .epoch = e.epoch, .seq = e.seq, .lba = e.lba, .skip = e.skip, .zero = e.zero, .nblocks = e.nblocks,
-			   .chain = e.chain, .prev_chain = e.prev_chain, .batch_off = s->fill_off, .stream = s->fill_len, .type = e.type };
+	*x = (struct ent){.epoch = e.epoch,
+			  .seq = e.seq,
+			  .lba = e.lba,
+			  .skip = e.skip,
+			  .zero = e.zero,
+			  .nblocks = e.nblocks,
+			  .chain = e.chain,
+			  .prev_chain = e.prev_chain,
+			  .batch_off = s->fill_off,
+			  .stream = s->fill_len,
+			  .type = e.type};
 	size = hf_disk_entry_encode(head, s->salt, &e);
 	stream_in(s, s->fill_len, head, size);
 	if (stream > size)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * leg_super - superblock writes, one after the other, into the slot that does not hold the newest one; durable state of a leg.
+ * leg_super - superblock writes, one after the other, into the slot that does not hold the newest one; durable state
+ * of a leg.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* leg_table - the chunk table in memory and the data chunks that are taken (DESIGN.md 4). Pages exist once they were written. */
+/*
+ * leg_table - the chunk table in memory and the data chunks that are taken (docs/ARCHITECTURE.md). Pages exist once
+ * they were written.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,7 +118,8 @@ void hf_leg_phys_free(struct hf_store *s, struct hf_disk_chunk *c)
 /* A committed RESIZE: room for more, or what lies beyond the new end is gone for good. */
 void hf_leg_resize(struct hf_store *s, uint64_t size_blocks)
 {
-	uint64_t from = (size_blocks + HF_CHUNK_BLOCKS - 1) / HF_CHUNK_BLOCKS, old = (s->size_blocks + HF_CHUNK_BLOCKS - 1) / HF_CHUNK_BLOCKS;
+	uint64_t from = (size_blocks + HF_CHUNK_BLOCKS - 1) / HF_CHUNK_BLOCKS,
+		 old = (s->size_blocks + HF_CHUNK_BLOCKS - 1) / HF_CHUNK_BLOCKS;
 	struct hf_disk_chunk *c;
 
 	if (size_blocks > s->sb.chunks_max * HF_CHUNK_BLOCKS) {
@@ -129,7 +133,9 @@ void hf_leg_resize(struct hf_store *s, uint64_t size_blocks)
 		hf_leg_phys_free(s, c);
 		hf_leg_page_dirty(s, i / HF_DISK_CHUNKS_PER_PAGE);
 	}
-	c = size_blocks < s->size_blocks && size_blocks % HF_CHUNK_BLOCKS ? hf_leg_chunk(s, size_blocks / HF_CHUNK_BLOCKS) : NULL;
+	c = size_blocks < s->size_blocks && size_blocks % HF_CHUNK_BLOCKS
+		    ? hf_leg_chunk(s, size_blocks / HF_CHUNK_BLOCKS)
+		    : NULL;
 	if (c && c->present) {
 		c->present &= (uint16_t)((1u << (size_blocks % HF_CHUNK_BLOCKS)) - 1);
 		hf_leg_page_dirty(s, size_blocks / HF_CHUNK_BLOCKS / HF_DISK_CHUNKS_PER_PAGE);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* leg_view - what readers see: the overlay of committed entries first, then the image; every fragment against its checksum. */
+/*
+ * leg_view - what readers see: the overlay of committed entries first, then the image; every fragment against its
+ * checksum.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +87,10 @@ void hf_leg_overlay_drop(struct hf_store *s, uint64_t upto)
 	}
 }
 
-/* Reads. priv[0]: store; priv[1]: bounce buffer; priv[2]: where the io's data begin in it; priv[3]: blocks of this io << 32 | first. */
+/*
+ * Reads. priv[0]: store; priv[1]: bounce buffer; priv[2]: where the io's data begin in it; priv[3]: blocks of this io
+ * << 32 | first.
+ */
 
 #define NOT_FROM_IMAGE 0
 
@@ -153,7 +159,8 @@ static bool has_moved(struct hf_store *s, const struct hf_store_read *rd, uint32
 	const struct onode *n = hf_leg_node(s, lba / HF_CHUNK_BLOCKS);
 	const struct hf_disk_chunk *c = hf_leg_chunk(s, lba / HF_CHUNK_BLOCKS);
 
-	return (n && n->ticket[b]) || !c || !(c->present >> b & 1) || c->phys != x->phys[i] || c->frag_crc[b] != x->frag_crc[i];
+	return (n && n->ticket[b]) || !c || !(c->present >> b & 1) || c->phys != x->phys[i] ||
+	       c->frag_crc[b] != x->frag_crc[i];
 }
 
 static void on_image(struct hf_io *io)

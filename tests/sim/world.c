@@ -75,7 +75,8 @@ struct world {
 	uint32_t victim;		/* the one host whose disk may rot */
 	uint32_t down_max;
 	uint32_t quiet;			/* leave the cluster alone for some seconds */
-	uint32_t nudge;			/* fault steps in which the operator is likely to promote: somebody looks dead */
+	/* fault steps in which the operator is likely to promote: somebody looks dead */
+	uint32_t nudge;
 };
 
 static void fail(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -58,7 +58,7 @@ src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemo
 src_holdfast := tools/args.c tools/client.c tools/cmd_dev.c tools/cmd_host.c tools/cmd_promote.c \
 	tools/cmd_status.c tools/cmd_volume.c tools/dev.c tools/dev_process.c tools/holdfast.c tools/merge.c \
 	tools/output.c
-src_holdfast-inspect :=
+src_holdfast-inspect := tools/inspect.c
 src_holdfast-verify :=
 src_holdfast-bench-engine :=
 programs := holdfastd holdfast holdfast-inspect holdfast-verify holdfast-bench-engine
@@ -69,8 +69,8 @@ bench_programs := holdfast-bench-engine
 testlib := cluster_driver_sqlite.c nbd_raw.c ram_export.c
 sim := cluster_driver_sim.c oracle.c sim_cluster.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_ctl_ctl test_ctl_events \
-	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm test_sim_world \
-	test_tools_holdfast
+	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm \
+	test_sim_world test_tools_holdfast
 contract := test_cluster test_reactor
 story :=
 golden :=

@@ -168,7 +168,8 @@ int dev_wait_connected(const struct context *cx, const json_t *cluster, const ch
 			continue;
 		}
 		if (now_ms() >= deadline)
-			return complain(HF_EXIT_FAILED, "%s does not reach every other host after %u s; see holdfast host list",
+			return complain(HF_EXIT_FAILED,
+					"%s does not reach every other host after %u s; see holdfast host list",
 					name_of(host), UP_MS / 1000);
 		nanosleep(&(struct timespec){ .tv_nsec = 20 * 1000000 }, NULL);
 	}

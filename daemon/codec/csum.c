@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* csum - the one place that knows how isa-l seeds its crc32c (RFC 3720 inverts at both ends, isa-l leaves that to us). */
+/*
+ * csum - the one place that knows how isa-l seeds its crc32c (RFC 3720 inverts at both ends, isa-l leaves that to
+ * us).
+ */
 #include "codec/csum.h"
 
 #include <isa-l/crc.h>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* ec - the only file that knows isa-l's erasure code; k == 1 never reaches it: every fragment is a copy of the block. */
+/*
+ * ec - the only file that knows isa-l's erasure code; k == 1 never reaches it: every fragment is a copy of the block.
+ */
 #include "codec/ec.h"
 
 #include <errno.h>

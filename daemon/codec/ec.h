@@ -27,13 +27,14 @@ uint32_t hf_ec_frag_size(const struct hf_ec *ec);
 /* Fragment `frag` of `block` (4096 bytes) into `out` (hf_ec_frag_size bytes). */
 void hf_ec_encode(const struct hf_ec *ec, unsigned frag, const void *block, void *out);
 /*
- * Rebuild the block from any k fragments: frag[i] is fragment i or NULL when missing. 0, or -EBADMSG when fewer than k are
- * present (out is then undefined).
+ * Rebuild the block from any k fragments: frag[i] is fragment i or NULL when missing. 0, or -EBADMSG when fewer than
+ * k are present (out is then undefined).
  */
 int hf_ec_decode(const struct hf_ec *ec, const void *const frag[], void *block);
 /*
  * As hf_ec_decode, with proof: tries k-subsets of the fragments present until the block's crc32c equals `block_crc`.
- * *bad_mask gets a bit for every present fragment that does not belong to that block. 0, or -EBADMSG when no subset fits.
+ * *bad_mask gets a bit for every present fragment that does not belong to that block. 0, or -EBADMSG when no subset
+ * fits.
  */
 int hf_ec_decode_checked(const struct hf_ec *ec, const void *const frag[], uint32_t block_crc, void *block,
 			 uint32_t *bad_mask);

@@ -385,7 +385,10 @@ static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct h
 	uint64_t ticket;
 	int err;
 
-	if (!hf_leg_takes_resync(&l->core, l->stream_epoch) || l->resync_count == HF_LEG_RESYNC_MAX)
+	/* Only a resync counts what it sends; a repair of single blocks on an in-sync leg does not. */
+	bool counted = l->core.state.inconsistent;
+
+	if (!hf_leg_takes_resync(&l->core, l->stream_epoch) || (counted && l->resync_count == HF_LEG_RESYNC_MAX))
 		return HF_LEG_WRONG_STATE;
 	take_commit(l, e->seq);
 	err = hf_store_append(l->store, e, data, &ticket);
@@ -398,7 +401,8 @@ static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct h
 	if (err)
 		return err == -EIO ? HF_LEG_FAILED : HF_LEG_WRONG_STATE;
 	l->appended_ticket = ticket;
-	l->resync_ticket[(l->resync_head + l->resync_count++) % HF_LEG_RESYNC_MAX] = ticket;
+	if (counted)
+		l->resync_ticket[(l->resync_head + l->resync_count++) % HF_LEG_RESYNC_MAX] = ticket;
 	return HF_LEG_OK;
 }
 

@@ -89,11 +89,13 @@ static void fake_host(const struct fake *f, char letter, struct hf_host_view *h)
 
 static void op_host_list(void *ctx, struct hf_ctl_call *call)
 {
-	struct hf_host_view a, c;
+	struct hf_host_view a, b, c;
 
 	fake_host(ctx, 'A', &a);
+	fake_host(ctx, 'B', &b);
 	fake_host(ctx, 'C', &c);
-	hf_ctl_reply(call, json_pack("{s:[o,o]}", "hosts", hf_host_json(&a), hf_host_json(&c)));
+	a.connected = b.connected = c.connected = true;
+	hf_ctl_reply(call, json_pack("{s:[o,o,o]}", "hosts", hf_host_json(&a), hf_host_json(&b), hf_host_json(&c)));
 }
 
 static void op_host_show(void *ctx, struct hf_ctl_call *call, const char *name)

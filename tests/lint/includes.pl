@@ -16,7 +16,7 @@ my %may = (
 	cluster => [qw(base io)],
 	front => [qw(base io)],
 	ctl => [qw(base codec core format io store engine cluster front)],
-	tools => [qw(base codec format core/types.h ctl/ctl_proto.h)],
+	tools => [qw(base codec format core/types.h core/entry.h ctl/ctl_proto.h)],
 );
 
 # Libraries with one door: header pattern, then the files that may include it.

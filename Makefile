@@ -159,7 +159,7 @@ $(O)/%.o: %.c Makefile | $(O)/.deps
 # `check` and `demo` are first commands on a fresh machine: they install what is missing, then build.
 system := $(sort $(wildcard tests/system/[0-9]*.sh))
 SEED ?= 1
-N ?= 2000
+N ?= 150
 export SEED N
 
 .PHONY: check check-all check-unit check-sim check-system tests

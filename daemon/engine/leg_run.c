@@ -207,6 +207,8 @@ static void adopt_finished(struct hf_leg_run *l, int result)
 	hf_leg_adopt_done(&l->core, &q->m.adopt, &l->plan, st.last_epoch, st.last_chain);
 	hf_assert(st.last_seq == l->core.last);
 	l->durable = st.last_seq;
+	if (l->plan.reset)		/* what was appended before is in the image, or given up */
+		l->durable_ticket = l->appended_ticket;
 	l->stream = q->conn;
 	l->stream_epoch = q->m.adopt.epoch;
 	l->resync_head = l->resync_count = 0;

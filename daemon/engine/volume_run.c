@@ -156,6 +156,8 @@ static void admit_op(struct hf_volume_run *v, struct hf_request *q)
 		for (uint32_t i = 0; i < q->nblocks; i++)
 			e.block_crc[i] = hf_crc32c(q->buf->data + (size_t)i * HF_BLOCK, HF_BLOCK);
 		s->buf = hf_buf_get(q->buf);
+		s->bytes = q->nblocks * HF_BLOCK;
+		v->in_flight += s->bytes;
 		v->write_bytes += (uint64_t)q->nblocks * HF_BLOCK;
 	}
 	s->req = q;
@@ -166,7 +168,9 @@ static void admit_op(struct hf_volume_run *v, struct hf_request *q)
 
 static void drain_pending(struct hf_volume_run *v)
 {
-	while (v->open && hf_volume_can_admit(v->core) && !hf_list_is_empty(&v->pending)) {
+	/* A leg's log must be able to hold all that it does not know as committed, or it would wait for itself. */
+	while (v->open && v->in_flight < HF_IN_FLIGHT_MAX && hf_volume_can_admit(v->core) &&
+	       !hf_list_is_empty(&v->pending)) {
 		struct hf_request *q = hf_container_of(hf_list_pop(&v->pending), struct hf_request, link);
 
 		if (q->lba + q->nblocks > v->size_blocks)
@@ -270,6 +274,8 @@ static void answer_committed(struct hf_volume_run *v, hf_seq to)
 		struct hf_slot *s = &v->slot[++v->answered % HF_WINDOW];
 		struct hf_request *q = s->req;
 
+		v->in_flight -= s->bytes;
+		s->bytes = 0;
 		s->req = NULL;
 		if (q) {
 			hf_nsec took = now - (hf_nsec)(uintptr_t)q->priv[1];

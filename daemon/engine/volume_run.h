@@ -38,8 +38,10 @@ struct hf_volume_owner {
 struct hf_slot {
 	struct hf_buf *buf;		/* WRITE: plaintext blocks */
 	struct hf_request *req;		/* to answer at commit; NULL: none */
+	uint32_t bytes;			/* of payload, until it is committed */
 };
 
+#define HF_IN_FLIGHT_MAX (4u << 20)
 #define HF_READS_MAX 1024u
 #define HF_RESYNC_PARALLEL 8u
 #define HF_RESYNC_REDO 64u
@@ -95,6 +97,7 @@ struct hf_volume_run {
 	struct hf_list finished;	/* struct hf_request: to be answered in the complete task; result in priv[0] */
 	struct hf_list sessions;	/* struct hf_session */
 	struct hf_session *writer;
+	uint64_t in_flight;		/* bytes admitted and not committed: less than any leg's log holds */
 	hf_seq answered;		/* requests of ops <= this were answered */
 	void (*resized)(void *ctx, struct hf_volume_run *v, int result);
 	void *resized_ctx;

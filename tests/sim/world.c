@@ -166,7 +166,7 @@ static void start_host(struct world *w, uint32_t i)
 {
 	struct host *h = &w->host[i];
 	struct hf_reactor *r = sim_host_start(w->sim, i);
-	struct hf_agent_params p = { .domain = "rack", .leg_dir = "legs", .pool_bytes = 4 << 20, .log_bytes = 1 << 20 };
+	struct hf_agent_params p = { .domain = "rack", .leg_dir = "legs", .pool_bytes = 4 << 20, .log_bytes = 6 << 20 };
 	char name[HF_NAME_MAX], addr[HF_ADDR_MAX];
 	struct hf_errmsg err;
 

@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "core/entry.h"
 
+#define DECIDE_SPAN_MAX (4 * HF_WINDOW)
+
 /* Up to here every valid leg holds the same ops. */
 static hf_seq common_start(const struct hf_record *r, const struct hf_reply replies[])
 {
@@ -103,6 +105,12 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 		return;
 	}
 	d.seq = common_start(r, replies);
+	/* Members differ by what was in flight at most. More is no history of ours, and not worth walking. */
+	if (d.seen - d.seq > DECIDE_SPAN_MAX) {
+		d.verdict = HF_VERDICT_CONFLICT;
+		*out = d;
+		return;
+	}
 	for (s = d.seq + 1; s <= d.seen; s++) {
 		struct holders h = holders_at(r, replies, s);
 

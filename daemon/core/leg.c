@@ -52,8 +52,11 @@ int hf_leg_prepare(struct hf_leg *l, const struct hf_prepare *m, bool *persist)
 void hf_leg_promise(const struct hf_leg *l, const struct hf_prepare *m, hf_seq first, uint64_t size_blocks, hf_nsec now,
 		    struct hf_promise *out)
 {
-	bool own_lease = l->lease_epoch == m->epoch;
+	hf_nsec owed = l->owed_until;
 
+	/* guard LEASE_WAIT: what its own incarnation holds is no reason to wait, what any other one holds is (R10) */
+	if (l->lease_epoch != m->epoch && l->lease_until > owed)
+		owed = l->lease_until;
 	*out = (struct hf_promise){
 		.result = HF_LEG_OK,
 		.suspect = l->suspect,
@@ -69,7 +72,7 @@ void hf_leg_promise(const struct hf_leg *l, const struct hf_prepare *m, hf_seq f
 		.chain = l->chain,
 		.ver = l->state.ver,
 		.size_blocks = size_blocks,
-		.lease_left = !own_lease && l->lease_until > now ? l->lease_until - now : 0,
+		.lease_left = owed > now ? owed - now : 0,
 		.epochs = l->state.epochs,
 	};
 }
@@ -220,6 +223,8 @@ bool hf_leg_grant_lease(struct hf_leg *l, hf_epoch epoch, hf_nsec now)
 {
 	if (epoch != l->state.promised || epoch != l->state.activated || l->state.inconsistent || l->state.failed)
 		return false;
+	if (l->lease_epoch != epoch && l->lease_until > l->owed_until)
+		l->owed_until = l->lease_until;
 	l->lease_until = now + l->lease_ns;
 	l->lease_epoch = epoch;
 	return true;

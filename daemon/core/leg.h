@@ -24,6 +24,7 @@ struct hf_leg {
 	hf_seq target;
 	hf_nsec lease_until;		/* leg side of read leases granted, or assumed at boot (H32) */
 	hf_epoch lease_epoch;		/* whom the lease was granted to; 0: unknown, from before the boot */
+	hf_nsec owed_until;		/* of leases granted to epochs before lease_epoch (R10) */
 	hf_nsec lease_ns;
 };
 

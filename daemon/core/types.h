@@ -57,6 +57,14 @@ static inline bool hf_entry_has_payload(const struct hf_entry *e)
 	return e->type == HF_OP_WRITE || e->type == HF_OP_RESYNC;
 }
 
+/* Chunks that an op touches. */
+static inline uint32_t hf_entry_chunks(const struct hf_entry *e)
+{
+	if (e->type == HF_OP_RESIZE || !e->nblocks)
+		return 0;
+	return (uint32_t)((e->lba + e->nblocks - 1) / HF_CHUNK_BLOCKS - e->lba / HF_CHUNK_BLOCKS + 1);
+}
+
 /* Epoch `epoch` begins with seq `start`; it ends where the next entry of the cache begins (H11). */
 struct hf_epoch_start {
 	hf_epoch epoch;
@@ -90,6 +98,15 @@ struct hf_leg_identity {
 	struct hf_geometry geometry;
 	uint8_t frag;			/* fragment index, or HF_FRAG_FULL */
 };
+
+/* Can there be such a leg? */
+static inline bool hf_leg_identity_is_valid(const struct hf_leg_identity *id)
+{
+	uint8_t k = id->geometry.k, m = id->geometry.m;
+
+	return (k == 1 || k == 2 || k == 4 || k == 8) && m <= HF_M_MAX &&
+	       (id->frag == HF_FRAG_FULL || id->frag < k + m);
+}
 
 /* Bytes of one block on a leg. */
 static inline uint32_t hf_frag_size(struct hf_geometry g, uint8_t frag)

@@ -111,7 +111,7 @@ static void cas_failed(struct hf_volume *v, const struct hf_event *e, struct hf_
 	if (e->ver != v->ver)
 		v->pending_add = 0;
 	if (v->phase == HF_PHASE_CLAIMING) {
-		bool taken = e->record->epoch > v->promotion.from_epoch;
+		bool taken = e->record->epoch > v->record.epoch;
 
 		if (taken && !v->forced) {
 			hf_volume_stop(v, "another host claimed the volume", out);
@@ -145,7 +145,7 @@ static void on_record(struct hf_volume *v, const struct hf_event *e, struct hf_a
 	}
 	if (e->result != 0) {
 		if (v->cas_unknown)
-			hf_volume_emit(out, HF_ACT_GET_RECORD);
+			v->ask_at = e->now + HF_RETRY_NS;
 		return;
 	}
 	if (v->cas_busy) {
@@ -173,6 +173,10 @@ static void on_record(struct hf_volume *v, const struct hf_event *e, struct hf_a
 
 static void on_tick(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 {
+	if (v->cas_unknown && v->ask_at && now >= v->ask_at) {
+		v->ask_at = 0;
+		hf_volume_emit(out, HF_ACT_GET_RECORD);
+	}
 	switch (v->phase) {
 	case HF_PHASE_IDLE:
 	case HF_PHASE_CLAIMING:
@@ -228,6 +232,7 @@ void hf_volume_step(struct hf_volume *v, const struct hf_event *e, struct hf_act
 	case HF_EV_SYNCED:
 	case HF_EV_REPLACED:
 	case HF_EV_RESYNC_DONE:
+	case HF_EV_UNSENDABLE:
 		hf_assert(e->leg < v->record.leg_count);
 		hf_volume_leg_event(v, e, out);
 		break;

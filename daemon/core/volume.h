@@ -59,6 +59,7 @@ struct hf_vleg {
 	hf_nsec down_since, retry_at;
 	hf_nsec waiting_since;		/* oldest op sent and not acknowledged; 0: none */
 	hf_nsec lease_asked_at;
+	hf_nsec no_add_until;		/* it was too slow a moment ago (H37) */
 	hf_seq resync_from;
 	uint32_t tries;
 };
@@ -90,7 +91,9 @@ struct hf_volume {
 	uint64_t nonce_count;
 	bool forced;			/* by an operator: go on although another host claimed meanwhile */
 	bool accept_loss;		/* H27 */
-	uint32_t claim_tries;
+	uint32_t claim_tries, adopt_tries;
+	hf_nsec ask_at;			/* cas_unknown and the store did not answer: ask again; 0: asked */
+	bool sized;			/* by the engine: the volume's size as of the decision is known */
 	/* state */
 	enum hf_phase phase;
 	const char *stop_why;
@@ -127,6 +130,7 @@ enum hf_event_kind {
 	HF_EV_SYNCED,			/* leg, gen, ack.result */
 	HF_EV_REPLACED,			/* leg, incarnation: uuid of the blank leg that was made in its place */
 	HF_EV_RESYNC_DONE,		/* leg: every changed chunk is durable on it */
+	HF_EV_UNSENDABLE,		/* leg: the next op that it needs is in no log here any more */
 	HF_EV_LOADED,			/* entry: the next op of LOAD; result != 0: it cannot be read now */
 	HF_EV_OP,			/* entry: type, lba, nblocks, block_crc; only when hf_volume_can_admit() */
 	HF_EV_TURN,			/* end of the reactor's turn: send what is ready */
@@ -214,6 +218,8 @@ hf_legs hf_volume_holders(const struct hf_volume *v, hf_seq seq);
 
 /* Legs to read from, without those in `exclude`: one whole leg (local first) or k fragments; 0: not possible now. */
 hf_legs hf_volume_read_plan(const struct hf_volume *v, hf_legs exclude);
+/* Is this leg in sync, here, and able to give committed data? */
+bool hf_volume_is_readable(const struct hf_volume *v, uint32_t leg);
 /* R11: may data that is at hand be given to a client now? */
 bool hf_volume_may_answer_read(const struct hf_volume *v, hf_nsec now);
 /* Are writes waiting because tolerance < min_tolerance? */

@@ -29,8 +29,11 @@ static void back_off(struct hf_volume *v, uint32_t i, hf_nsec now, struct hf_act
 
 	if (l->resync)
 		hf_volume_emit(out, HF_ACT_RESYNC_STOP)->leg = i;
+	if (l->state == HF_VLEG_STREAMING || l->state == HF_VLEG_SYNCING)
+		l->down_since = now;
 	l->resync = false;
 	l->adopted = false;
+	l->waiting_since = 0;
 	l->tries++;
 	l->state = HF_VLEG_UP;
 	l->retry_at = now + (wait < HF_RETRY_MAX_NS ? wait : HF_RETRY_MAX_NS);
@@ -116,27 +119,32 @@ static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct h
 }
 
 /* A leg outside the set: by log when we still have every op it misses, else by the chunks that changed (R6). */
-static void start_catch_up(struct hf_volume *v, uint32_t i, hf_nsec now, struct hf_actions *out)
+static void start_catch_up(struct hf_volume *v, uint32_t i, struct hf_actions *out)
 {
 	struct hf_vleg *l = &v->leg[i];
 	const struct hf_promise *p = &l->reply;
 	hf_seq common = hf_epoch_cache_common(&p->epochs, p->last, &v->history, v->next - 1);
 	hf_seq floor = v->replay_floor < v->base ? v->replay_floor : v->base;
+	bool by_log = !p->inconsistent && common >= p->commit && common + 1 >= floor;
 	struct hf_action *a;
-	(void)now;
 
-	l->resync_from = common;
-	if (p->inconsistent)
+	/*
+	 * Not beyond what is committed: what follows comes as ops, and a later primary may have other ones there. Nor
+	 * beyond where an interrupted resync had begun.
+	 */
+	l->resync_from = common < v->committed ? common : v->committed;
+	if (p->inconsistent && p->resync_from < l->resync_from)
 		l->resync_from = p->resync_from;
-	else if (common < p->commit)
-		/* it committed ops of a history that was given up: nothing of it can be trusted */
+	if (common < p->commit)		/* it committed ops of a history that was given up: it can tell nothing */
 		l->resync_from = 0;
+	if (!by_log && !v->sized)
+		return;			/* RESIZE ops before the base would never reach it: the next tick tries again */
 	a = hf_volume_emit(out, HF_ACT_ADOPT);
 	a->leg = i;
 	a->adopt = (struct hf_adopt){
 		.epoch = v->epoch, .ver = v->ver, .epochs = v->history, .size_blocks = p->size_blocks};
 	l->state = HF_VLEG_ADOPTING;
-	if (!p->inconsistent && common >= p->commit && common + 1 >= floor) {
+	if (by_log) {
 		a->adopt.mode = HF_ADOPT_LOG;
 		a->adopt.target = common;
 		l->resync = false;
@@ -153,6 +161,15 @@ static void start_catch_up(struct hf_volume *v, uint32_t i, hf_nsec now, struct 
 	l->resync = true;
 	l->acked = v->committed;
 	hf_volume_note(out, HF_NOTE_CATCH_UP_CHUNKS, i);
+}
+
+/* Could a leg that promised to our epoch be like this? */
+static bool is_plausible(const struct hf_volume *v, const struct hf_promise *p)
+{
+	const struct hf_epoch_cache *c = &p->epochs;
+
+	return p->last_epoch <= v->epoch && p->activated <= v->epoch && p->commit <= p->last &&
+	       (!c->count || c->at[c->count - 1].epoch <= v->epoch);
 }
 
 static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
@@ -185,7 +202,12 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		back_off(v, e->leg, e->now, out);
 		break;
 	}
+	if (p->result == HF_LEG_OK && !is_plausible(v, p)) {
+		refuse(v, e->leg, "it shows epochs that nobody has claimed", e->now, out);
+		return;
+	}
 	if (p->result == HF_LEG_OK) {
+		v->replaced &= ~HF_LEG_BIT(e->leg);	/* it is there after all */
 		l->reply = *p;
 		l->replied_at = e->now;
 		l->gone = false;
@@ -200,7 +222,7 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 	if (v->phase == HF_PHASE_SERVING && is_member(v, e->leg))
 		resume_member(v, e->leg, e->now, out);
 	else if (v->phase == HF_PHASE_SERVING)
-		start_catch_up(v, e->leg, e->now, out);
+		start_catch_up(v, e->leg, out);
 	else if ((v->adopt_set & HF_LEG_BIT(e->leg)) && l->reply.activated == v->epoch && !l->reply.adopting) {
 		/* Adopted, then the connection broke before we serve: it needs nothing more. */
 		l->adopted = true;
@@ -233,6 +255,8 @@ static void on_adopted(struct hf_volume *v, const struct hf_event *e, struct hf_
 	}
 	l->tries = 0;
 	l->adopted = m->active;
+	if (m->active)
+		l->lost = false;
 	if (!repairing)
 		start_stream(v, e->leg, m->last);
 	if (l->resync && m->active) {
@@ -245,10 +269,12 @@ static void on_adopted(struct hf_volume *v, const struct hf_event *e, struct hf_
 }
 
 /* R6: a leg outside that has caught up. */
-static bool is_ready(const struct hf_volume *v, uint32_t i)
+static bool is_ready(const struct hf_volume *v, uint32_t i, hf_nsec now)
 {
 	const struct hf_vleg *l = &v->leg[i];
 
+	if (now < l->no_add_until && !hf_volume_is_blocked(v))
+		return false;
 	/* guard H6: everything acknowledged without it is durable on it before it counts */
 	return l->state == HF_VLEG_STREAMING && l->adopted && !l->resync && !l->lost && l->acked >= v->committed;
 }
@@ -285,7 +311,7 @@ static void on_acked(struct hf_volume *v, const struct hf_event *e, struct hf_ac
 			l->lease_until = until;
 	}
 	hf_volume_try_commit(v, out);
-	if (v->phase == HF_PHASE_SERVING && !is_member(v, e->leg) && !v->cas_busy && is_ready(v, e->leg))
+	if (v->phase == HF_PHASE_SERVING && !is_member(v, e->leg) && !v->cas_busy && is_ready(v, e->leg, e->now))
 		hf_volume_membership(v, e->now, out);
 }
 
@@ -295,7 +321,7 @@ void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct h
 
 	/* guard: bytes of an old connection say nothing about this one (H25) */
 	if (e->kind != HF_EV_LEG_UP && e->kind != HF_EV_LEG_DOWN && e->kind != HF_EV_RESYNC_DONE &&
-	    e->kind != HF_EV_REPLACED && e->gen != l->gen)
+	    e->kind != HF_EV_REPLACED && e->kind != HF_EV_UNSENDABLE && e->gen != l->gen)
 		return;
 	switch (e->kind) {
 	case HF_EV_LEG_UP:
@@ -325,6 +351,10 @@ void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct h
 			l->state = HF_VLEG_SYNCING;
 			hf_volume_emit(out, HF_ACT_SYNCED)->leg = e->leg;
 		}
+		break;
+	case HF_EV_UNSENDABLE:
+		if (l->state == HF_VLEG_STREAMING)
+			back_off(v, e->leg, e->now, out);
 		break;
 	case HF_EV_SYNCED:
 		if (l->state != HF_VLEG_SYNCING)
@@ -389,6 +419,7 @@ static bool shrink(struct hf_volume *v, hf_nsec now)
 		if (slow && !is_bad_member(v, i, now)) {
 			v->evicted_slow_at = now;
 			v->leg[i].why = "it was too slow";
+			v->leg[i].no_add_until = now + HF_EVICT_SLOW_GAP_NS;
 		}
 		rest = without;
 		v->proposal.leg[i].insync = false;
@@ -439,7 +470,7 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 		else if (l->state == HF_VLEG_REFUSED && now >= l->retry_at && !is_member(v, i))
 			hf_volume_prepare_leg(v, i, out);
 		else if (l->state == HF_VLEG_PROMISED && !is_member(v, i))
-			start_catch_up(v, i, now, out);
+			start_catch_up(v, i, out);
 		else if (l->state == HF_VLEG_PROMISED)
 			resume_member(v, i, now, out);
 	}
@@ -452,7 +483,7 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		if (is_member(v, i))
 			continue;
-		if (!is_ready(v, i)) {
+		if (!is_ready(v, i, now)) {
 			/*
 			 * A pending add that went bad is proposed away: only another change proves that it is out
 			 * (H6).
@@ -485,8 +516,9 @@ void hf_volume_record_taken(struct hf_volume *v, struct hf_actions *out)
 			continue;
 		v->replaced &= ~HF_LEG_BIT(i);
 		l->gone = false;
-		if (l->state == HF_VLEG_REFUSED)
+		if (hf_vleg_is_connected(l))	/* an answer that is on its way is of the old leg */
 			l->state = HF_VLEG_UP;
+		l->retry_at = 0;
 		hf_volume_note(out, HF_NOTE_LEG_REPLACED, i);
 	}
 	if (hf_volume_is_blocked(v) != was_blocked)

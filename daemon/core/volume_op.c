@@ -85,7 +85,10 @@ void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
 		if ((need & HF_LEG_BIT(i)) && v->leg[i].acked < low)
 			low = v->leg[i].acked;
-	if (low > v->committed && !(HF_GUARD(TOLERANCE) && hf_volume_is_blocked(v))) {
+	/* What was decided may have been acknowledged under the old primary: it is committed at any tolerance (R10). */
+	if (HF_GUARD(TOLERANCE) && hf_volume_is_blocked(v) && low > v->promotion.decision.seq)
+		low = v->promotion.decision.seq;
+	if (low > v->committed) {
 		const struct hf_entry *e = hf_volume_entry(v, low);
 
 		hf_assert(e);
@@ -138,7 +141,8 @@ void hf_volume_turn(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 			a->leg = i;
 			a->from = l->sent + 1;
 			a->to = v->next - 1;
-		} else if (l->adopted && now >= l->lease_asked_at + v->lease_ns / 4) {
+		} else if (l->adopted && (v->phase == HF_PHASE_SERVING || v->phase == HF_PHASE_WAITING_LEASES) &&
+			   now >= l->lease_asked_at + v->lease_ns / 4) {
 			l->lease_asked_at = now;
 			hf_volume_emit(out, HF_ACT_LEASE)->leg = i;
 		}
@@ -178,7 +182,7 @@ hf_legs hf_volume_holders(const struct hf_volume *v, hf_seq seq)
 	return set;
 }
 
-static bool can_read(const struct hf_volume *v, uint32_t i)
+bool hf_volume_is_readable(const struct hf_volume *v, uint32_t i)
 {
 	const struct hf_vleg *l = &v->leg[i];
 
@@ -193,7 +197,7 @@ hf_legs hf_volume_read_plan(const struct hf_volume *v, hf_legs exclude)
 
 	for (int pass = 0; pass < 2; pass++) {	/* the primary's own legs first */
 		for (uint32_t i = 0; i < v->record.leg_count; i++) {
-			if ((exclude & HF_LEG_BIT(i)) || v->leg[i].local != (pass == 0) || !can_read(v, i))
+			if ((exclude & HF_LEG_BIT(i)) || v->leg[i].local != (pass == 0) || !hf_volume_is_readable(v, i))
 				continue;
 			if (hf_frag_is_whole(v->record.geometry, v->record.leg[i].frag)) {
 				if (!whole)

@@ -14,8 +14,10 @@
 void hf_volume_claim(struct hf_volume *v, struct hf_actions *out)
 {
 	v->phase = HF_PHASE_CLAIMING;
-	v->promotion.from_epoch = v->record.epoch;
-	memcpy(v->promotion.from_primary, v->record.primary, HF_NAME_MAX);
+	if (v->record.epoch != v->epoch || !v->epoch) {	/* not when we decide anew after a claim of our own */
+		v->promotion.from_epoch = v->record.epoch;
+		memcpy(v->promotion.from_primary, v->record.primary, HF_NAME_MAX);
+	}
 	v->proposal = v->record;
 	v->proposal.epoch = v->record.epoch + 1;
 	v->proposal.incarnation = v->incarnation;
@@ -106,7 +108,7 @@ static void start_adopting(struct hf_volume *v, hf_nsec now, struct hf_actions *
 {
 	v->phase = HF_PHASE_ADOPTING;
 	v->promotion.loaded = now;
-	v->adopt_deadline = now + HF_ADOPT_WAIT_NS;
+	v->adopt_deadline = now + (HF_ADOPT_WAIT_NS << (v->adopt_tries < 5 ? v->adopt_tries : 5));
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
 		if ((v->adopt_set & HF_LEG_BIT(i)) && v->leg[i].state == HF_VLEG_PROMISED)
 			hf_volume_adopt_leg(v, i, out);
@@ -138,6 +140,12 @@ static void take_decision(struct hf_volume *v, hf_legs valid, hf_nsec now, struc
 	}
 	v->promotion.prepared = now;
 	v->promotion.kept = v->adopt_set;
+	if (v->next > v->base) {	/* what an attempt that was given up had read back */
+		struct hf_action *a = hf_volume_emit(out, HF_ACT_RELEASE);
+
+		a->from = v->base;
+		a->to = v->next - 1;
+	}
 	v->base = lowest + 1;
 	v->next = lowest + 1;
 	v->committed = lowest;
@@ -217,13 +225,21 @@ void hf_volume_try_decide(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 	take_decision(v, valid, now, out);
 }
 
+/* Is this the next op of the decided history? Legs may send anything. */
+static bool is_next_loaded(const struct hf_volume *v, const struct hf_entry *e)
+{
+	return e->seq == v->load_next && e->epoch == hf_epoch_cache_at(&v->history, e->seq) &&
+	       (v->next == v->base || e->prev_chain == v->chain) && hf_entry_chain(e->prev_chain, e) == e->chain &&
+	       (e->seq != v->promotion.decision.seq || e->chain == v->promotion.decision.chain);
+}
+
 void hf_volume_loaded(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
 {
 	struct hf_entry *slot;
 
 	if (v->phase != HF_PHASE_LOADING)
 		return;
-	if (e->result != 0) {
+	if (e->result != 0 || !is_next_loaded(v, e->entry)) {
 		v->phase = HF_PHASE_PREPARING;	/* a source went away: decide again with who is left */
 		v->prepare_deadline = e->now + HF_RETRY_NS;
 		for (uint32_t i = 0; i < v->record.leg_count; i++)
@@ -231,20 +247,15 @@ void hf_volume_loaded(struct hf_volume *v, const struct hf_event *e, struct hf_a
 				v->leg[i].state = HF_VLEG_UP;
 		return;
 	}
-	hf_assert(e->entry->seq == v->load_next && e->entry->seq == v->next);
-	hf_assert(e->entry->epoch == hf_epoch_cache_at(&v->history, e->entry->seq));
+	hf_assert(v->load_next == v->next);
 	slot = &v->window[v->next % HF_WINDOW];
 	*slot = *e->entry;
-	if (v->next == v->base) {
+	if (v->next == v->base)
 		v->chain_committed = slot->prev_chain;
-		v->chain = slot->prev_chain;
-	}
-	hf_assert(slot->prev_chain == v->chain && hf_entry_chain(v->chain, slot) == slot->chain);
 	v->chain = slot->chain;
 	v->next++;
 	v->load_next++;
 	if (v->load_next > v->promotion.decision.seq) {
-		hf_assert(v->chain == v->promotion.decision.chain);
 		start_adopting(v, e->now, out);
 	}
 }
@@ -319,13 +330,45 @@ void hf_volume_activated(struct hf_volume *v, hf_nsec now, struct hf_actions *ou
 		start_serving(v, now, out);
 }
 
+/*
+ * Those that the decision counted on went away before they all had adopted, and a member that it did not know has
+ * answered since: decide again. In a new epoch: one epoch has one history (R1, R9).
+ */
+static void maybe_start_over(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	bool better = false;
+
+	if (v->phase != HF_PHASE_ADOPTING || v->cas_busy || now < v->adopt_deadline)
+		return;
+	for (uint32_t i = 0; i < v->record.leg_count; i++)
+		better |= v->record.leg[i].insync && !(v->adopt_set & HF_LEG_BIT(i)) && reply_is_valid(v, i);
+	if (!better)
+		return;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		struct hf_vleg *l = &v->leg[i];
+
+		l->adopted = false;
+		if (!hf_vleg_is_connected(l))
+			continue;
+		l->state = HF_VLEG_UP;
+		l->retry_at = now;
+	}
+	v->adopt_tries++;
+	v->adopt_set = 0;
+	hf_volume_claim(v, out);
+}
+
 void hf_volume_promote_tick(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 {
-	for (uint32_t i = 0; i < v->record.leg_count; i++)
-		if (v->leg[i].state == HF_VLEG_UP && now >= v->leg[i].retry_at)
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		const struct hf_vleg *l = &v->leg[i];
+
+		if ((l->state == HF_VLEG_UP || l->state == HF_VLEG_REFUSED) && now >= l->retry_at)
 			hf_volume_prepare_leg(v, i, out);
+	}
 	hf_volume_try_decide(v, now, out);
 	hf_volume_try_activate(v, now, out);
+	maybe_start_over(v, now, out);
 	if (v->phase == HF_PHASE_WAITING_LEASES && now >= v->serve_at)
 		start_serving(v, now, out);
 }

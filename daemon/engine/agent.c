@@ -92,6 +92,7 @@ static void on_note(void *ctx, struct hf_volume_run *run, enum hf_note note, uin
 		[HF_NOTE_EPOCH_CLAIMED] = "epoch-claimed",   [HF_NOTE_LEG_REMOVED] = "insync-leg-removed",
 		[HF_NOTE_LEG_ADDED] = "insync-leg-added",    [HF_NOTE_CATCH_UP_LOG] = "catch-up-by-log-started",
 		[HF_NOTE_CATCH_UP_CHUNKS] = "catch-up-by-chunks-started", [HF_NOTE_LEG_REFUSED] = "leg-refused",
+		[HF_NOTE_LEG_REPLACED] = "leg-replaced",
 		[HF_NOTE_BLOCKED] = "writes-blocked",	     [HF_NOTE_UNBLOCKED] = "writes-unblocked",
 	};
 	struct hf_agent *a = ctx;
@@ -304,11 +305,12 @@ static void on_listed(struct hf_cluster_req *q, int result, const struct hf_clus
 			a->ops->ready(a->ctx, 0, NULL);
 	} else {
 		hf_warn("cluster store: %s; trying again", hf_strerror(result));
+		a->list_again = true;	/* by the tick */
+		return;
 	}
-	if (a->list_again || result) {
+	if (a->list_again) {
 		a->list_again = false;
-		if (result == 0)
-			list_records(a);
+		list_records(a);
 	}
 }
 
@@ -344,8 +346,11 @@ static void on_tick(struct hf_timer *t)
 		learn_cluster(a);
 		return;
 	}
-	if (!a->ready && !a->listing)
+	if ((!a->ready || a->list_again) && !a->listing) {
+		a->list_again = false;
 		list_records(a);
+	}
+	hf_agent_retry_legs(a);
 	if (++a->ticks % 5 == 0)
 		hf_list_each(&a->hosts, n)
 			ask_alive(a, hf_container_of(n, struct hf_agent_host, link));

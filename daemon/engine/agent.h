@@ -20,8 +20,9 @@ struct hf_agent;
 enum hf_agent_leg_state {
 	HF_AGENT_LEG_OPENING,
 	HF_AGENT_LEG_OPEN,
-	HF_AGENT_LEG_MISSING,
-	HF_AGENT_LEG_DAMAGED,
+	HF_AGENT_LEG_WAITING,		/* could not be opened now (busy, no permission, an I/O error): tried again */
+	HF_AGENT_LEG_MISSING,		/* no such file; looked for again: a disk may be mounted late */
+	HF_AGENT_LEG_DAMAGED,		/* nothing of it can be used; kept for a person to look at */
 	HF_AGENT_LEG_CLOSING
 };
 
@@ -32,6 +33,7 @@ struct hf_agent_leg {
 	enum hf_agent_leg_state state;
 	struct hf_leg_identity id;
 	char path[256], volume[HF_NAME_MAX], why[160];
+	hf_nsec retry_at;		/* WAITING, MISSING: when it is opened again */
 	struct hf_store_format format;
 	void *call;			/* FORMAT or DELETE that waits for us */
 	bool deleting;
@@ -114,6 +116,8 @@ struct hf_agent_leg *hf_agent_find_leg(struct hf_agent *a, const struct hf_uuid 
 void hf_agent_format(void *ctx, const struct hf_wire_format *m, void *call);
 void hf_agent_delete(void *ctx, const struct hf_uuid *leg, void *call);
 bool hf_agent_is_opening(void *ctx, const struct hf_uuid *leg);
+/* Open again what could not be opened. */
+void hf_agent_retry_legs(struct hf_agent *a);
 void hf_agent_close_legs(struct hf_agent *a);
 
 #endif

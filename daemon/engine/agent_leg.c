@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "engine/agent.h"
 
+#define RETRY_NS (2 * HF_SEC)
+
 struct hf_agent_leg *hf_agent_find_leg(struct hf_agent *a, const struct hf_uuid *leg)
 {
 	hf_list_each(&a->legs, n) {
@@ -57,6 +59,33 @@ static void admin_done(struct hf_agent_leg *l, int result, const char *words)
 		hf_host_admin_done(&l->agent->host, call, result, words);
 }
 
+static void open_failed(struct hf_agent_leg *l, int err, const char *why)
+{
+	struct hf_agent *a = l->agent;
+
+	switch (err) {
+	case -ENOENT:
+		l->state = HF_AGENT_LEG_MISSING;
+		break;
+	case -EUCLEAN:
+	case -EBADMSG:
+	case -ESTALE:
+		l->state = HF_AGENT_LEG_DAMAGED;
+		break;
+	default:
+		l->state = HF_AGENT_LEG_WAITING;
+		break;
+	}
+	l->retry_at = hf_reactor_now(a->r) + RETRY_NS;
+	if (strcmp(l->why, why) != 0) {	/* said once, not at each try */
+		snprintf(l->why, sizeof(l->why), "%s", why);
+		hf_error("leg of volume %s at %s cannot be used: %s; the other legs serve without it", l->volume,
+			 l->path, l->why);
+		a->ops->event(a->ctx, "leg-unusable", l->volume, a->self.name, l->why);
+	}
+	admin_done(l, err, l->why);
+}
+
 static void on_opened(void *ctx, struct hf_store *s, int err, const char *why)
 {
 	struct hf_agent_leg *l = hf_container_of((struct hf_leg_run *)ctx, struct hf_agent_leg, run);
@@ -64,14 +93,10 @@ static void on_opened(void *ctx, struct hf_store *s, int err, const char *why)
 	struct hf_store_status st;
 
 	if (err) {
-		l->state = err == -ENOENT ? HF_AGENT_LEG_MISSING : HF_AGENT_LEG_DAMAGED;
-		snprintf(l->why, sizeof(l->why), "%s", why ? why : hf_strerror(err));
-		hf_error("leg of volume %s at %s cannot be used: %s; the other legs serve without it", l->volume,
-			 l->path, l->why);
-		a->ops->event(a->ctx, "leg-unusable", l->volume, a->self.name, l->why);
-		admin_done(l, err, l->why);
+		open_failed(l, err, why ? why : hf_strerror(err));
 		return;
 	}
+	l->why[0] = 0;
 	l->state = HF_AGENT_LEG_OPEN;
 	memcpy(l->run.volume, l->volume, sizeof(l->run.volume));
 	memcpy(l->run.path, l->path, sizeof(l->run.path));
@@ -165,9 +190,8 @@ void hf_agent_delete(void *ctx, const struct hf_uuid *leg, void *call)
 	l->deleting = true;
 	if (l->state == HF_AGENT_LEG_OPEN) {
 		hf_list_del(&l->run.link);
-		l->run.failed = true;
 		l->state = HF_AGENT_LEG_CLOSING;
-		hf_task_cancel(&l->run.ack);
+		hf_leg_run_fini(&l->run);
 		hf_store_close(l->run.store, on_closed, l);
 		return;
 	}
@@ -181,7 +205,32 @@ bool hf_agent_is_opening(void *ctx, const struct hf_uuid *leg)
 	struct hf_agent_leg *l = hf_agent_find_leg(a, leg);
 
 	/* Before the records were read nobody knows what is missing. */
-	return !a->ready || (l && l->state == HF_AGENT_LEG_OPENING);
+	return !a->ready || (l && (l->state == HF_AGENT_LEG_OPENING || l->state == HF_AGENT_LEG_WAITING));
+}
+
+static bool is_recorded(struct hf_agent *a, const struct hf_agent_leg *l)
+{
+	const struct hf_agent_volume *av = hf_agent_find_volume(a, l->volume);
+
+	for (uint32_t i = 0; av && i < av->record.leg_count; i++)
+		if (hf_uuid_is_equal(&av->record.leg[i].uuid, &l->id.leg))
+			return true;
+	return false;
+}
+
+void hf_agent_retry_legs(struct hf_agent *a)
+{
+	hf_list_each(&a->legs, n) {
+		struct hf_agent_leg *l = hf_container_of(n, struct hf_agent_leg, link);
+
+		if ((l->state != HF_AGENT_LEG_WAITING && l->state != HF_AGENT_LEG_MISSING) || l->call ||
+		    hf_reactor_now(a->r) < l->retry_at)
+			continue;
+		if (is_recorded(a, l))
+			open_leg(l);
+		else if (l->state == HF_AGENT_LEG_MISSING)
+			leg_free(l);	/* replaced, or its volume was deleted */
+	}
 }
 
 void hf_agent_close_legs(struct hf_agent *a)
@@ -192,7 +241,7 @@ void hf_agent_close_legs(struct hf_agent *a)
 		if (l->state != HF_AGENT_LEG_OPEN)
 			continue;
 		hf_list_del(&l->run.link);
-		hf_task_cancel(&l->run.ack);
+		hf_leg_run_fini(&l->run);
 		l->state = HF_AGENT_LEG_CLOSING;
 		hf_store_close(l->run.store, on_closed, l);
 	}

@@ -40,6 +40,8 @@ void hf_conn_kill(struct hf_conn *c, const char *why)
 	hf_io_cancel(c->r, &c->recv);
 	hf_io_cancel(c->r, &c->send);
 	maybe_closed(c);
+	if (c->pair)
+		hf_conn_kill(c->pair, why);
 }
 
 /* Take whole frames from [head, tail); returns bytes consumed, or -1 when the connection was killed. */
@@ -47,7 +49,7 @@ static int64_t take_frames(struct hf_conn *c, const uint8_t *p, uint32_t len)
 {
 	uint32_t at = 0;
 
-	while (!c->dead && !c->paused && len - at >= HF_WIRE_HEADER) {
+	while (!c->dead && len - at >= HF_WIRE_HEADER) {
 		struct hf_wire_header h;
 		const char *why = hf_wire_header_check(p + at);
 		uint32_t total;
@@ -64,10 +66,7 @@ static int64_t take_frames(struct hf_conn *c, const uint8_t *p, uint32_t len)
 			hf_conn_kill(c, "bad meta checksum");
 			return -1;
 		}
-		if (!c->events->frame(c, &h, p + at + HF_WIRE_HEADER, p + at + HF_WIRE_HEADER + h.meta_len)) {
-			c->paused = true;
-			break;
-		}
+		c->events->frame(c, &h, p + at + HF_WIRE_HEADER, p + at + HF_WIRE_HEADER + h.meta_len);
 		at += total;
 	}
 	return c->dead ? -1 : (int64_t)at;
@@ -75,7 +74,7 @@ static int64_t take_frames(struct hf_conn *c, const uint8_t *p, uint32_t len)
 
 static void start_recv(struct hf_conn *c)
 {
-	if (c->dead || c->paused || !hf_io_is_idle(&c->recv))
+	if (c->dead || !hf_io_is_idle(&c->recv))
 		return;
 	if (c->rx_head == c->rx_tail) {
 		c->rx_head = c->rx_tail = 0;	/* the common case: the same warm bytes again */
@@ -173,17 +172,12 @@ static void on_deliver(struct hf_task *t)
 {
 	struct hf_conn *c = hf_container_of(t, struct hf_conn, deliver);
 	struct hf_conn *from = c->pair;
-	int64_t n;
 
-	if (c->dead || c->paused || !c->rx)
+	if (c->dead || !c->rx)
 		return;
 	c->last_rx = hf_reactor_now(c->r);
-	n = take_frames(c, c->rx + c->rx_head, c->rx_tail - c->rx_head);
-	if (n < 0)
+	if (take_frames(c, c->rx, c->rx_tail) < 0)
 		return;
-	c->rx_head += (uint32_t)n;
-	if (c->rx_head < c->rx_tail)
-		return;			/* paused */
 	c->rx_bytes += c->rx_tail;
 	c->rx = NULL;
 	from->tx_len[1 - from->fill] = 0;
@@ -283,17 +277,6 @@ void hf_conn_commit(struct hf_conn *c, const struct hf_wire_header *h)
 	c->tx_len[c->fill] += total;
 	if (!c->sending)
 		hf_task_defer(c->r, &c->flush);
-}
-
-void hf_conn_resume(struct hf_conn *c)
-{
-	if (!c->paused || c->dead)
-		return;
-	c->paused = false;
-	if (c->pair)
-		hf_task_defer(c->r, &c->deliver);
-	else
-		parse_rx(c);
 }
 
 bool hf_conn_is_drained(const struct hf_conn *c)

@@ -17,8 +17,8 @@
 struct hf_conn;
 
 struct hf_conn_events {
-	/* One whole frame, header and meta checked. False: not now; it comes again after hf_conn_resume(). */
-	bool (*frame)(struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta, const uint8_t *data);
+	/* One whole frame, header and meta checked. */
+	void (*frame)(struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta, const uint8_t *data);
 	void (*room)(struct hf_conn *c);
 	/* Once, from the loop: nothing is under way any more. The owner frees the conn here or later. */
 	void (*closed)(struct hf_conn *c, const char *why);
@@ -36,7 +36,7 @@ struct hf_conn {
 	hf_nsec last_rx;
 	uint64_t tx_bytes, rx_bytes;
 	const char *why;
-	bool dead, closed, paused, want_room, sending;
+	bool dead, closed, want_room, sending;
 	/* send */
 	uint8_t *tx[2];
 	uint32_t tx_len[2], fill;	/* tx[fill] gathers; the other is on its way */
@@ -54,7 +54,7 @@ struct hf_conn {
 
 /* Over a connected socket; starts to receive. 0, or -ENOMEM. */
 int hf_conn_start(struct hf_conn *c, struct hf_reactor *r, int fd, const struct hf_conn_events *events, void *ctx);
-/* Two conns that are each other's remote. */
+/* Two conns that are each other's remote; they die together. */
 int hf_conn_start_pair(struct hf_conn *a, struct hf_conn *b, struct hf_reactor *r,
 		       const struct hf_conn_events *a_events, void *a_ctx, const struct hf_conn_events *b_events,
 		       void *b_ctx);
@@ -69,8 +69,6 @@ void hf_conn_fini(struct hf_conn *c);
  */
 uint8_t *hf_conn_reserve(struct hf_conn *c, uint32_t meta, uint32_t data, bool control);
 void hf_conn_commit(struct hf_conn *c, const struct hf_wire_header *h);
-/* Go on after `frame` returned false. */
-void hf_conn_resume(struct hf_conn *c);
 /* Has the other side taken everything that was committed? */
 bool hf_conn_is_drained(const struct hf_conn *c);
 

@@ -108,7 +108,7 @@ static void reply_none(struct hf_host *h, struct hf_conn *c, const struct hf_wir
 	hf_conn_commit(c, &out);
 }
 
-bool hf_host_request(struct hf_host *h, struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,
+void hf_host_request(struct hf_host *h, struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,
 		     const uint8_t *data)
 {
 	struct hf_leg_run *l;
@@ -119,21 +119,20 @@ bool hf_host_request(struct hf_host *h, struct hf_conn *c, const struct hf_wire_
 
 		if (hdr->type == HF_WIRE_FORMAT && hf_wire_format_decode(meta, hdr->meta_len, &m)) {
 			hf_conn_kill(c, "malformed FORMAT");
-			return true;
+			return;
 		}
 		call = hf_remote_call_new(h, c, hdr);
 		if (hdr->type == HF_WIRE_FORMAT)
 			h->ops->format(h->ctx, &m, call);
 		else
 			h->ops->delete(h->ctx, &hdr->leg, call);
-		return true;
+		return;
 	}
 	l = hf_host_find_leg(h, &hdr->leg);
-	if (!l) {
+	if (l)
+		hf_leg_run_frame(l, c, hdr, meta, data);
+	else
 		reply_none(h, c, hdr);
-		return true;
-	}
-	return hf_leg_run_frame(l, c, hdr, meta, data);
 }
 
 static bool greet(struct inbound *in, const struct hf_wire_header *hdr, const uint8_t *meta)
@@ -186,7 +185,7 @@ static bool greet(struct inbound *in, const struct hf_wire_header *hdr, const ui
 	return true;
 }
 
-static bool on_inbound_frame(struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,
+static void on_inbound_frame(struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,
 			     const uint8_t *data)
 {
 	struct inbound *in = hf_container_of(c, struct inbound, conn);
@@ -194,29 +193,27 @@ static bool on_inbound_frame(struct hf_conn *c, const struct hf_wire_header *hdr
 	if (!in->greeted) {
 		if (!greet(in, hdr, meta))
 			in->host->rejected++;
-		return true;
+		return;
 	}
 	if (hdr->type == HF_WIRE_PING) {
 		struct hf_wire_header pong = { .type = HF_WIRE_PONG };
 
 		if (hf_conn_reserve(c, 0, 0, true))
 			hf_conn_commit(c, &pong);
-		return true;
+		return;
 	}
 	if (!(hdr->type & 1) || hdr->type == HF_WIRE_HELLO) {
 		hf_conn_kill(c, "an answer on a connection for requests");
-		return true;
+		return;
 	}
-	return hf_host_request(in->host, c, hdr, meta, data);
+	hf_host_request(in->host, c, hdr, meta, data);
 }
 
 static void on_inbound_room(struct hf_conn *c)
 {
 	struct inbound *in = hf_container_of(c, struct inbound, conn);
 
-	for (uint32_t b = 0; b < HF_HOST_BUCKETS; b++)
-		hf_list_each(&in->host->legs[b], n)
-			hf_leg_run_room(hf_container_of(n, struct hf_leg_run, link), c);
+	hf_leg_run_conn_room(in->host, c);
 }
 
 static void on_inbound_closed(struct hf_conn *c, const char *why)
@@ -268,8 +265,10 @@ static void on_accept(struct hf_io *io)
 		} else {
 			hf_list_add_tail(&h->inbound, &in->link);
 		}
+		hf_io_submit(h->r, &h->accept);
+		return;
 	}
-	hf_io_submit(h->r, &h->accept);
+	h->accept_again = true;		/* not at once: what is short now would be short again */
 }
 
 static void on_tick(struct hf_timer *t)
@@ -279,12 +278,16 @@ static void on_tick(struct hf_timer *t)
 
 	if (h->stopping)
 		return;
+	if (h->accept_again) {
+		h->accept_again = false;
+		hf_io_submit(h->r, &h->accept);
+	}
 	hf_list_each(&h->peers, n)
 		hf_peer_tick(hf_container_of(n, struct hf_peer, link), now);
 	hf_list_each(&h->inbound, n) {
 		struct inbound *in = hf_container_of(n, struct inbound, link);
 
-		if (!in->conn.paused && now >= in->conn.last_rx + INBOUND_SILENCE_NS)
+		if (now >= in->conn.last_rx + INBOUND_SILENCE_NS)
 			hf_conn_kill(&in->conn, "silent");
 	}
 	hf_list_each(&h->volumes, n)
@@ -322,7 +325,10 @@ void hf_host_stop(struct hf_host *h)
 {
 	h->stopping = true;
 	hf_timer_clear(&h->tick);
-	hf_io_cancel(h->r, &h->accept);
+	if (h->accept_again)
+		hf_close(h->r, h->listen_fd);
+	else
+		hf_io_cancel(h->r, &h->accept);
 	hf_list_each(&h->peers, n)
 		hf_peer_stop(hf_container_of(n, struct hf_peer, link));
 	hf_list_each(&h->inbound, n)
@@ -334,6 +340,7 @@ void hf_host_stop(struct hf_host *h)
 struct hf_remote_call {
 	struct hf_host *host;
 	char from[HF_NAME_MAX];
+	struct hf_uuid instance;
 	uint64_t generation;
 	struct hf_conn *local;		/* asked by our own host */
 	struct hf_wire_header hdr;
@@ -346,6 +353,7 @@ struct hf_remote_call *hf_remote_call_new(struct hf_host *h, struct hf_conn *c, 
 	hf_assert(call);
 	call->host = h;
 	memcpy(call->from, c->name, HF_NAME_MAX);
+	call->instance = c->instance;
 	call->generation = c->generation;
 	call->local = c->pair ? c : NULL;
 	call->hdr = *hdr;
@@ -360,7 +368,8 @@ static struct hf_conn *call_conn(struct hf_remote_call *call)
 	hf_list_each(&call->host->inbound, n) {
 		struct inbound *in = hf_container_of(n, struct inbound, link);
 
-		if (in->greeted && in->conn.generation == call->generation && strcmp(in->conn.name, call->from) == 0)
+		if (in->greeted && in->conn.generation == call->generation &&
+		    hf_uuid_is_equal(&in->conn.instance, &call->instance) && strcmp(in->conn.name, call->from) == 0)
 			return &in->conn;
 	}
 	return NULL;

@@ -38,6 +38,7 @@ struct hf_host {
 	uint64_t generation;		/* of the last dial */
 	int listen_fd;
 	struct hf_io accept;
+	bool accept_again;		/* it failed (no descriptors?): from the next tick on */
 	struct hf_timer tick;
 	bool stopping;
 	struct hf_list inbound;		/* struct inbound */
@@ -65,7 +66,7 @@ struct hf_peer *hf_host_peer(struct hf_host *h, const char *name);
 void hf_host_set_address(struct hf_host *h, const char *name, const char *addr);
 
 /* Frames from another host that ask something of a leg here; also used by the local pair. */
-bool hf_host_request(struct hf_host *h, struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,
+void hf_host_request(struct hf_host *h, struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,
 		     const uint8_t *data);
 /* Frames that answer a volume here. */
 void hf_host_answer(struct hf_host *h, struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta,

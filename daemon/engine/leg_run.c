@@ -14,6 +14,7 @@
 #include "core/entry.h"
 
 static void next_control(struct hf_leg_run *l);
+static void maybe_promise(struct hf_leg_run *l);
 
 static uint32_t frag_size(const struct hf_leg_run *l)
 {
@@ -63,6 +64,66 @@ static void ack_later(struct hf_leg_run *l)
 	hf_task_defer(l->host->r, &l->ack);
 }
 
+/* A primary that another one has replaced learns so from each frame it sends (R3). */
+static void refuse_stale(struct hf_leg_run *l, struct hf_conn *c, hf_epoch epoch)
+{
+	struct hf_ack m = { .result = HF_LEG_STALE, .epoch = l->core.state.promised };
+	struct hf_wire_header out = { .type = HF_WIRE_ACK, .leg = l->id.leg, .epoch = epoch };
+	uint8_t *meta = hf_conn_reserve(c, 128, 0, true);
+
+	if (!meta)
+		return;
+	out.meta_len = hf_wire_ack_encode(meta, &m);
+	hf_conn_commit(c, &out);
+}
+
+/* An APPEND frame that found the log full. */
+struct held {
+	struct hf_list link;
+	struct hf_conn *conn;
+	struct hf_wire_header hdr;
+	uint8_t bytes[];		/* meta, then data */
+};
+
+static void held_free(struct hf_leg_run *l, struct held *x)
+{
+	hf_list_del(&x->link);
+	l->held_bytes -= x->hdr.meta_len + x->hdr.data_len;
+	free(x);
+}
+
+/* The stream begins anew: what its sender had not been told of as durable comes again. */
+static void drop_held(struct hf_leg_run *l)
+{
+	hf_list_each(&l->held, n) {
+		struct held *x = hf_container_of(n, struct held, link);
+
+		if (x->hdr.epoch < l->core.state.promised)
+			refuse_stale(l, x->conn, x->hdr.epoch);
+		held_free(l, x);
+	}
+}
+
+static void hold(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
+		 const uint8_t *data)
+{
+	uint32_t len = h->meta_len + h->data_len;
+	struct held *x = l->held_bytes + len <= HF_LEG_HELD_MAX ? malloc(sizeof(*x) + len) : NULL;
+
+	if (!x) {			/* more than a volume has in flight: not one of ours, or memory is short */
+		drop_held(l);
+		send_ack(l, c, HF_LEG_WRONG_STATE, h->epoch, 0, 0);
+		return;
+	}
+	x->conn = c;
+	x->hdr = *h;
+	memcpy(x->bytes, meta, h->meta_len);
+	memcpy(x->bytes + h->meta_len, data, h->data_len);
+	hf_list_init(&x->link);
+	hf_list_add_tail(&l->held, &x->link);
+	l->held_bytes += len;
+}
+
 void hf_leg_run_fail(struct hf_leg_run *l, const char *why)
 {
 	if (l->failed)
@@ -75,12 +136,9 @@ void hf_leg_run_fail(struct hf_leg_run *l, const char *why)
 	if (l->events)
 		l->events->failed(l->ctx, l, why);
 	ack_later(l);
-	if (l->waiting_room) {
-		struct hf_conn *c = l->waiting_room;
-
-		l->waiting_room = NULL;
-		hf_conn_resume(c);
-	}
+	drop_held(l);
+	if (l->promise_ready)
+		maybe_promise(l);	/* what it waited for never becomes durable: the answer is FAILED */
 }
 
 /* Answers to control messages. */
@@ -183,6 +241,7 @@ static void serve_prepare(struct hf_leg_run *l)
 	}
 	if (l->stream_epoch < q->hdr.epoch)
 		l->stream = NULL;	/* the old primary gets no more answers but a refusal */
+	drop_held(l);
 	if (!persist) {
 		maybe_promise(l);
 		return;
@@ -236,6 +295,7 @@ static void serve_adopt(struct hf_leg_run *l)
 	hf_epoch epoch;
 	uint32_t chain;
 
+	drop_held(l);
 	if (result == HF_LEG_OK && plan->need_chain && hf_store_chain(l->store, plan->base, &epoch, &chain) != 0)
 		result = HF_LEG_WRONG_STATE;
 	if (result != HF_LEG_OK) {
@@ -336,10 +396,7 @@ static void queue_control(struct hf_leg_run *l, struct hf_conn *c, const struct 
 		       : h->type == HF_WIRE_ADOPT ? q->m.adopt.epoch
 						  : h->epoch;
 	l->queue_count++;
-	if (!l->failed || h->type == HF_WIRE_PREPARE)
-		next_control(l);
-	else
-		ack_later(l);
+	next_control(l);
 }
 
 /* Ops. */
@@ -382,6 +439,13 @@ static void take_commit(struct hf_leg_run *l, hf_seq commit)
 	count_resync(l);
 }
 
+#define APPEND_NO_ROOM (-1)		/* beside enum hf_leg_result */
+
+static int append_error(int err)
+{
+	return err == -EAGAIN ? APPEND_NO_ROOM : err == -EIO ? HF_LEG_FAILED : HF_LEG_WRONG_STATE;
+}
+
 static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct hf_entry *e, const uint8_t *data)
 {
 	uint64_t ticket;
@@ -401,7 +465,7 @@ static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct h
 		return HF_LEG_OK;
 	}
 	if (err)
-		return err == -EIO ? HF_LEG_FAILED : HF_LEG_WRONG_STATE;
+		return append_error(err);
 	l->appended_ticket = ticket;
 	if (counted)
 		l->resync_ticket[(l->resync_head + l->resync_count++) % HF_LEG_RESYNC_MAX] = ticket;
@@ -426,7 +490,7 @@ static int append_op(struct hf_leg_run *l, const struct hf_wire_header *h, const
 	}
 	err = hf_store_append(l->store, e, data, &ticket);
 	if (err)
-		return err == -EIO ? HF_LEG_FAILED : HF_LEG_WRONG_STATE;
+		return append_error(err);
 	l->appended_ticket = ticket;
 	hf_leg_appended(&l->core, e);
 	if (e->ver > l->core.state.ver)
@@ -436,59 +500,40 @@ static int append_op(struct hf_leg_run *l, const struct hf_wire_header *h, const
 }
 
 /*
- * Blocks of log that a frame's entries want; 0: malformed. The heads of four entries take less than one small
- * fragment.
+ * What a frame's entries want of the log: blocks of payload (the heads of four entries take less than one small
+ * fragment) and chunks touched. False: malformed.
  */
-static uint32_t frame_blocks(const struct hf_wire_header *h, const uint8_t *meta)
+static bool frame_wants(const struct hf_wire_header *h, const uint8_t *meta, uint32_t *blocks, uint32_t *chunks)
 {
 	struct hf_entry e;
-	uint32_t pos = 0, blocks = 1 + h->count / 4;
+	uint32_t pos = 0;
 
+	*blocks = 1 + h->count / 4;
+	*chunks = 0;
 	for (uint32_t i = 0; i < h->count; i++) {
 		if (hf_wire_entry_decode(meta, h->meta_len, &pos, &e))
-			return 0;
-		blocks += hf_entry_has_payload(&e) ? e.nblocks : 0;
+			return false;
+		*blocks += hf_entry_has_payload(&e) ? e.nblocks : 0;
+		*chunks += hf_entry_chunks(&e);
 	}
-	return pos == h->meta_len ? blocks : 0;
+	return pos == h->meta_len;
 }
 
-static bool on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
-		      const uint8_t *data)
+/* The frame into the log; false: no room for all of it now. What was taken then is a duplicate the next time. */
+static bool append_frame(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
+			 const uint8_t *data)
 {
-	uint32_t pos = 0, at = 0, blocks = frame_blocks(h, meta);
+	uint32_t pos = 0, at = 0, blocks, chunks;
 	uint64_t before = l->appended_ticket;
 	struct hf_entry e;
 	int result = HF_LEG_OK;
 
-	if (blocks == 0) {
+	if (!frame_wants(h, meta, &blocks, &chunks)) {
 		hf_conn_kill(c, "malformed APPEND");
 		return true;
 	}
-	if (h->epoch < l->core.state.promised) {
-		struct hf_ack m = { .result = HF_LEG_STALE, .epoch = l->core.state.promised };
-		struct hf_wire_header out = { .type = HF_WIRE_ACK, .leg = l->id.leg, .epoch = h->epoch };
-		uint8_t *reply = hf_conn_reserve(c, 128, 0, true);
-
-		if (reply) {
-			out.meta_len = hf_wire_ack_encode(reply, &m);
-			hf_conn_commit(c, &out);
-		}
-		return true;
-	}
-	if (c != l->stream || h->epoch != l->stream_epoch) {
-		send_ack(l, c, l->failed ? HF_LEG_FAILED : HF_LEG_WRONG_STATE, h->epoch, 0, 0);
-		return true;
-	}
-	if (l->failed) {
-		ack_later(l);
-		return true;
-	}
-	/* First, so that what is committed can be applied: or a log full of ops that wait for this would stay full. */
-	take_commit(l, h->commit);
-	if (!hf_store_has_room(l->store, blocks)) {
-		l->waiting_room = c;
+	if (h->count && !hf_store_has_room(l->store, blocks, chunks))
 		return false;
-	}
 	for (uint32_t i = 0; i < h->count && result == HF_LEG_OK; i++) {
 		uint32_t len;
 
@@ -502,6 +547,8 @@ static bool on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_w
 		at += len;
 		l->bytes += len;
 	}
+	if (result == APPEND_NO_ROOM)
+		return false;
 	if (result != HF_LEG_OK) {
 		send_ack(l, c, (uint8_t)result, h->epoch, 0, 0);
 		return true;
@@ -513,6 +560,29 @@ static bool on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_w
 	if (l->appended_ticket == before)
 		ack_later(l);
 	return true;
+}
+
+static void on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
+		      const uint8_t *data)
+{
+	bool adopting = l->busy && current(l)->hdr.type == HF_WIRE_ADOPT;
+
+	if (h->epoch < l->core.state.promised) {
+		refuse_stale(l, c, h->epoch);
+		return;
+	}
+	if (c != l->stream || h->epoch != l->stream_epoch || (adopting && h->count)) {
+		send_ack(l, c, l->failed ? HF_LEG_FAILED : HF_LEG_WRONG_STATE, h->epoch, 0, 0);
+		return;
+	}
+	if (l->failed) {
+		ack_later(l);
+		return;
+	}
+	/* First, so that what is committed can be applied: or a log full of ops that wait for this would stay full. */
+	take_commit(l, h->commit);
+	if ((h->count && !hf_list_is_empty(&l->held)) || !append_frame(l, c, h, meta, data))
+		hold(l, c, h, meta, data);
 }
 
 static void on_activated(struct hf_store_put *p, int result)
@@ -550,11 +620,16 @@ static void on_store_durable(void *ctx, uint64_t ticket, hf_seq seq)
 static void on_store_room(void *ctx)
 {
 	struct hf_leg_run *l = ctx;
-	struct hf_conn *c = l->waiting_room;
+	struct hf_list *n = l->held.next;
 
-	l->waiting_room = NULL;
-	if (c)
-		hf_conn_resume(c);
+	while (n != &l->held && !l->failed) {
+		struct held *x = hf_container_of(n, struct held, link);
+
+		if (!append_frame(l, x->conn, &x->hdr, x->bytes, x->bytes + x->hdr.meta_len))
+			return;
+		held_free(l, x);
+		n = l->held.next;
+	}
 }
 
 static void on_store_failed(void *ctx, int err, const char *what)
@@ -672,33 +747,27 @@ static void on_read(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wir
 	hf_store_read(l->store, &r->rd);
 }
 
-void hf_leg_run_room(struct hf_leg_run *l, struct hf_conn *c)
-{
-	hf_list_each(&l->reads, n) {
-		struct leg_read *r = hf_container_of(n, struct leg_read, link);
+/* Entries of the log for a promotion (R9): as many as fit into one frame. */
+struct leg_fetch {
+	struct hf_list link;
+	struct hf_conn *conn;
+	struct hf_wire_header hdr;
+	struct hf_wire_fetch m;
+};
 
-		if (r->conn == c && r->finished)
-			read_reply(r);
-	}
-}
-
-static void on_fetch(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
+/* False: the connection has no room now. */
+static bool fetch_reply(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h,
+			const struct hf_wire_fetch *m)
 {
 	struct hf_wire_header out = { .type = HF_WIRE_FETCH_DATA, .leg = l->id.leg, .tag = h->tag };
 	uint32_t fs = frag_size(l), meta_max = 64 * 1024, data_max = HF_WRITE_BLOCKS_MAX * HF_BLOCK;
-	struct hf_wire_fetch m;
-	uint8_t *reply, *data;
+	uint8_t *reply = hf_conn_reserve(c, meta_max, data_max, false), *data;
 	struct hf_entry e;
 
-	if (hf_wire_fetch_decode(meta, h->meta_len, &m)) {
-		hf_conn_kill(c, "malformed FETCH");
-		return;
-	}
-	reply = hf_conn_reserve(c, meta_max, data_max, true);
 	if (!reply)
-		return;
+		return c->dead;
 	data = reply + meta_max;	/* moved behind the meta once its length is known */
-	for (hf_seq s = m.from; s <= m.to && !l->failed && h->epoch == l->core.state.promised; s++) {
+	for (hf_seq s = m->from; s <= m->to && !l->failed && h->epoch == l->core.state.promised; s++) {
 		uint32_t len;
 
 		if (hf_store_entry(l->store, s, &e, NULL))
@@ -713,6 +782,54 @@ static void on_fetch(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wi
 	}
 	memmove(reply + out.meta_len, data, out.data_len);
 	hf_conn_commit(c, &out);
+	return true;
+}
+
+static void fetch_free(struct leg_fetch *x)
+{
+	hf_list_del(&x->link);
+	free(x);
+}
+
+static void on_fetch(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
+{
+	struct hf_wire_fetch m;
+	struct leg_fetch *x;
+
+	if (hf_wire_fetch_decode(meta, h->meta_len, &m)) {
+		hf_conn_kill(c, "malformed FETCH");
+		return;
+	}
+	if (fetch_reply(l, c, h, &m))
+		return;
+	x = malloc(sizeof(*x));
+	if (!x)
+		return;			/* the primary asks again */
+	*x = (struct leg_fetch){ .conn = c, .hdr = *h, .m = m };
+	hf_list_init(&x->link);
+	hf_list_add_tail(&l->fetches, &x->link);
+}
+
+void hf_leg_run_conn_room(struct hf_host *h, struct hf_conn *c)
+{
+	for (uint32_t b = 0; b < HF_HOST_BUCKETS; b++) {
+		hf_list_each(&h->legs[b], n) {
+			struct hf_leg_run *l = hf_container_of(n, struct hf_leg_run, link);
+
+			hf_list_each(&l->reads, rn) {
+				struct leg_read *r = hf_container_of(rn, struct leg_read, link);
+
+				if (r->conn == c && r->finished)
+					read_reply(r);
+			}
+			hf_list_each(&l->fetches, fn) {
+				struct leg_fetch *x = hf_container_of(fn, struct leg_fetch, link);
+
+				if (x->conn == c && fetch_reply(l, c, &x->hdr, &x->m))
+					fetch_free(x);
+			}
+		}
+	}
 }
 
 static void on_map(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
@@ -756,12 +873,13 @@ static void on_release(struct hf_leg_run *l, struct hf_conn *c, const struct hf_
 		hf_conn_commit(c, &out);
 }
 
-bool hf_leg_run_frame(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
+void hf_leg_run_frame(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
 		      const uint8_t *data)
 {
 	switch (h->type) {
 	case HF_WIRE_APPEND:
-		return on_append(l, c, h, meta, data);
+		on_append(l, c, h, meta, data);
+		break;
 	case HF_WIRE_PREPARE:
 	case HF_WIRE_ADOPT:
 	case HF_WIRE_SYNCED:
@@ -783,33 +901,51 @@ bool hf_leg_run_frame(struct hf_leg_run *l, struct hf_conn *c, const struct hf_w
 		hf_conn_kill(c, "unexpected message for a leg");
 		break;
 	}
-	return true;
+}
+
+/* Nothing that this leg keeps points to `c` any more; NULL: to any connection. */
+static void forget_conn(struct hf_leg_run *l, const struct hf_conn *c)
+{
+	if (!c || l->stream == c)
+		l->stream = NULL;
+	for (uint32_t i = 0; i < HF_LEG_CONTROL_MAX; i++)
+		if (!c || l->queue[i].conn == c)
+			l->queue[i].conn = NULL;
+	hf_list_each(&l->held, hn) {
+		struct held *x = hf_container_of(hn, struct held, link);
+
+		if (!c || x->conn == c)
+			held_free(l, x);
+	}
+	hf_list_each(&l->fetches, fn) {
+		struct leg_fetch *x = hf_container_of(fn, struct leg_fetch, link);
+
+		if (!c || x->conn == c)
+			fetch_free(x);
+	}
+	hf_list_each(&l->reads, rn) {
+		struct leg_read *r = hf_container_of(rn, struct leg_read, link);
+
+		if (c && r->conn != c)
+			continue;
+		r->conn = NULL;
+		if (r->finished)
+			read_free(r);
+	}
 }
 
 void hf_leg_run_conn_gone(struct hf_host *h, struct hf_conn *c)
 {
-	for (uint32_t b = 0; b < HF_HOST_BUCKETS; b++) {
-		hf_list_each(&h->legs[b], n) {
-			struct hf_leg_run *l = hf_container_of(n, struct hf_leg_run, link);
+	for (uint32_t b = 0; b < HF_HOST_BUCKETS; b++)
+		hf_list_each(&h->legs[b], n)
+			forget_conn(hf_container_of(n, struct hf_leg_run, link), c);
+}
 
-			if (l->stream == c)
-				l->stream = NULL;
-			if (l->waiting_room == c)
-				l->waiting_room = NULL;
-			for (uint32_t i = 0; i < HF_LEG_CONTROL_MAX; i++)
-				if (l->queue[i].conn == c)
-					l->queue[i].conn = NULL;
-			hf_list_each(&l->reads, rn) {
-				struct leg_read *r = hf_container_of(rn, struct leg_read, link);
-
-				if (r->conn != c)
-					continue;
-				r->conn = NULL;
-				if (r->finished)
-					read_free(r);
-			}
-		}
-	}
+void hf_leg_run_fini(struct hf_leg_run *l)
+{
+	l->failed = l->core.state.failed = true;
+	hf_task_cancel(&l->ack);
+	forget_conn(l, NULL);
 }
 
 void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s, const struct hf_leg_events *events,
@@ -823,6 +959,8 @@ void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s
 	l->ctx = ctx;
 	hf_list_init(&l->link);
 	hf_list_init(&l->reads);
+	hf_list_init(&l->held);
+	hf_list_init(&l->fetches);
 	hf_task_init(&l->ack, on_ack_task);
 	hf_store_status(s, &st);
 	l->id = st.id;

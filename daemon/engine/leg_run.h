@@ -15,6 +15,7 @@
 
 #define HF_LEG_CONTROL_MAX 16u
 #define HF_LEG_RESYNC_MAX 64u
+#define HF_LEG_HELD_MAX (8u << 20)	/* bytes; twice what one volume has in flight */
 
 struct hf_leg_control {
 	struct hf_conn *conn;		/* NULL: it went away meanwhile */
@@ -51,7 +52,8 @@ struct hf_leg_run {
 	uint64_t resync_ticket[HF_LEG_RESYNC_MAX]; /* of RESYNC entries on their way, in order */
 	uint32_t resync_head, resync_count;
 	uint64_t resync_done;
-	struct hf_conn *waiting_room;	/* paused until the log has room */
+	struct hf_list held;		/* struct held: APPEND frames waiting for room in the log, in order */
+	uint32_t held_bytes;
 	struct hf_task ack;
 	/* control */
 	struct hf_leg_control queue[HF_LEG_CONTROL_MAX];
@@ -63,7 +65,8 @@ struct hf_leg_run {
 	struct hf_store_reset reset;
 	bool activating;
 	struct hf_store_put activate;
-	struct hf_list reads;		/* struct leg_read: waiting for send room */
+	struct hf_list reads;		/* struct leg_read */
+	struct hf_list fetches;		/* struct leg_fetch: waiting for send room */
 	uint64_t reads_under_way;
 	uint64_t ops, bytes, bad_blocks;	/* counters */
 };
@@ -73,12 +76,22 @@ void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s
 		     void *ctx);
 extern const struct hf_store_events hf_leg_run_store_events;
 
-/* A frame for this leg; false: the log is full, hold the connection. */
-bool hf_leg_run_frame(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
+/*
+ * No more frames: what waits is dropped. Before the store is closed; its callbacks may still come. The caller has
+ * taken the leg out of the host's list.
+ */
+void hf_leg_run_fini(struct hf_leg_run *l);
+
+/*
+ * A frame for this leg. Ops that find the log full are kept here, at most HF_LEG_HELD_MAX bytes: the connection goes
+ * on, for heartbeats and for other legs.
+ */
+void hf_leg_run_frame(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta,
 		      const uint8_t *data);
 /* `c` is going away: nothing more is sent on it, by any leg of the host. */
 void hf_leg_run_conn_gone(struct hf_host *h, struct hf_conn *c);
-void hf_leg_run_room(struct hf_leg_run *l, struct hf_conn *c);
+/* `c` has room again: answers that wait for it. */
+void hf_leg_run_conn_room(struct hf_host *h, struct hf_conn *c);
 /* The store could not be opened, or failed: refuse everything with FAILED. */
 void hf_leg_run_fail(struct hf_leg_run *l, const char *why);
 

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "engine/leg_run.h"
 #include "engine/volume_run.h"
 
 #define PING_NS (400 * HF_MS)
@@ -49,42 +50,36 @@ static void is_up(struct hf_peer *p)
 	tell_volumes(p, true);
 }
 
-static bool on_welcome(struct hf_peer *p, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
+static void on_welcome(struct hf_peer *p, struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta)
 {
 	struct hf_hello m;
 
 	if (p->state != HF_PEER_HELLO || hf_wire_hello_decode(meta, h->meta_len, &m)) {
 		hf_conn_kill(c, "unexpected greeting");
-		return true;
+		return;
 	}
 	if (!hf_uuid_is_equal(&m.cluster, &p->host->cluster) || strcmp(m.host, p->name) != 0) {
 		hf_warn("peer %s at %s: another cluster or host (%s) answers; check the host record", p->name,
 			p->dialled, m.host);
 		hf_conn_kill(c, "another cluster or host answers at its address");
-		return true;
+		return;
 	}
 	c->instance = m.instance;
 	is_up(p);
-	return true;
 }
 
-static bool on_frame(struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta, const uint8_t *data)
+static void on_frame(struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta, const uint8_t *data)
 {
 	struct hf_peer *p = c->ctx;
 
-	switch (h->type) {
-	case HF_WIRE_WELCOME:
-		return on_welcome(p, c, h, meta);
-	case HF_WIRE_PONG:
-		return true;
-	default:
-		if (p->state != HF_PEER_UP || (h->type & 1)) {
-			hf_conn_kill(c, "a request on a connection for answers");
-			return true;
-		}
+	if (h->type == HF_WIRE_WELCOME)
+		on_welcome(p, c, h, meta);
+	else if (h->type == HF_WIRE_PONG)
+		;			/* that it came is what counts: last_rx */
+	else if (p->state != HF_PEER_UP || (h->type & 1))
+		hf_conn_kill(c, "a request on a connection for answers");
+	else
 		hf_host_answer(p->host, c, h, meta, data);
-		return true;
-	}
 }
 
 static void on_room(struct hf_conn *c)
@@ -95,10 +90,19 @@ static void on_room(struct hf_conn *c)
 		hf_volume_run_room(hf_container_of(n, struct hf_volume_run, link), p);
 }
 
+/* Both sides of the local pair have to be at rest before it is made again. */
 static void on_closed(struct hf_conn *c, const char *why)
 {
 	struct hf_peer *p = c->ctx;
 
+	if (c == &p->far)
+		hf_leg_run_conn_gone(p->host, c);
+	if (p->local && --p->pair_open > 0)
+		return;
+	if (p->local) {
+		hf_conn_fini(&p->far);
+		c = &p->conn;
+	}
 	if (p->state == HF_PEER_UP)
 		hf_info("peer %s: connection lost: %s", p->name, why);
 	hf_conn_fini(c);
@@ -167,10 +171,44 @@ static void ping(struct hf_peer *p)
 		hf_conn_commit(&p->conn, &hdr);
 }
 
+static void on_far_frame(struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta, const uint8_t *data)
+{
+	struct hf_peer *p = c->ctx;
+
+	hf_host_request(p->host, c, h, meta, data);
+}
+
+static void on_far_room(struct hf_conn *c)
+{
+	struct hf_peer *p = c->ctx;
+
+	hf_leg_run_conn_room(p->host, c);
+}
+
+static const struct hf_conn_events far_events = { .frame = on_far_frame, .room = on_far_room, .closed = on_closed };
+
+/* Our own host: no socket, the same frames. */
+static void pair_up(struct hf_peer *p)
+{
+	struct hf_host *h = p->host;
+
+	p->gen = ++h->generation;
+	hf_assert(hf_conn_start_pair(&p->conn, &p->far, h->r, &peer_events, p, &far_events, p) == 0);
+	p->pair_open = 2;
+	p->conn.generation = p->gen;
+	p->far.generation = p->gen;
+	memcpy(p->conn.name, h->name, HF_NAME_MAX);
+	memcpy(p->far.name, h->name, HF_NAME_MAX);
+	is_up(p);
+}
+
 void hf_peer_tick(struct hf_peer *p, hf_nsec now)
 {
-	if (p->local)
+	if (p->local) {
+		if (p->state == HF_PEER_IDLE && now >= p->retry_at)
+			pair_up(p);
 		return;
+	}
 	switch (p->state) {
 	case HF_PEER_IDLE:
 		if (p->addr[0] && now >= p->retry_at)
@@ -196,26 +234,6 @@ void hf_peer_tick(struct hf_peer *p, hf_nsec now)
 	}
 }
 
-static bool on_far_frame(struct hf_conn *c, const struct hf_wire_header *h, const uint8_t *meta, const uint8_t *data)
-{
-	struct hf_peer *p = c->ctx;
-
-	return hf_host_request(p->host, c, h, meta, data);
-}
-
-static void on_far_room(struct hf_conn *c)
-{
-	(void)c;
-}
-
-static void on_far_closed(struct hf_conn *c, const char *why)
-{
-	(void)c;
-	(void)why;
-}
-
-static const struct hf_conn_events far_events = { .frame = on_far_frame, .room = on_far_room, .closed = on_far_closed };
-
 struct hf_peer *hf_peer_new(struct hf_host *h, const char *name)
 {
 	struct hf_peer *p = calloc(1, sizeof(*p));
@@ -227,12 +245,7 @@ struct hf_peer *hf_peer_new(struct hf_host *h, const char *name)
 	hf_list_add_tail(&h->peers, &p->link);
 	if (strcmp(name, h->name) == 0) {
 		p->local = true;
-		p->gen = ++h->generation;
-		hf_assert(hf_conn_start_pair(&p->conn, &p->far, h->r, &peer_events, p, &far_events, p) == 0);
-		p->conn.generation = p->gen;
-		memcpy(p->conn.name, h->name, HF_NAME_MAX);
-		memcpy(p->far.name, h->name, HF_NAME_MAX);
-		p->state = HF_PEER_UP;
+		pair_up(p);
 	}
 	return p;
 }

@@ -22,6 +22,7 @@ struct hf_peer {
 	const char *why;		/* why it is not up */
 	struct hf_conn conn;		/* valid from HELLO to CLOSING */
 	struct hf_conn far;		/* local: the side that the legs answer on */
+	uint32_t pair_open;		/* local: sides that have not told `closed` */
 	struct hf_io connect;
 	struct hf_list link;
 };

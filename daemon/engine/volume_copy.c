@@ -28,8 +28,7 @@ static void load_failed(struct hf_volume_run *v)
 static void load_drop(struct hf_load *l)
 {
 	for (uint32_t i = 0; i < HF_LEGS_MAX; i++) {
-		if (l->frag[i])
-			hf_buf_put(l->frag[i]);
+		free(l->frag[i]);
 		l->frag[i] = NULL;
 	}
 }
@@ -93,12 +92,15 @@ void hf_volume_load_start(struct hf_volume_run *v, hf_seq from, hf_seq to)
 	load_next(v);
 }
 
-/* Every fragment of the op is here: plaintext into a buffer of the window. */
+/*
+ * Every fragment of the op is here: plaintext into a buffer of the window. Not of the pool: promotions that each hold a
+ * part of what they need would wait for one another for ever. Bounded by what the old primary had in flight.
+ */
 static struct hf_buf *load_decode(struct hf_volume_run *v)
 {
 	struct hf_load *l = &v->load;
 	const struct hf_record *r = &v->core->record;
-	struct hf_buf *buf = hf_buf_new(v->host->pool, l->entry.nblocks * HF_BLOCK);
+	struct hf_buf *buf = hf_buf_new_heap(l->entry.nblocks * HF_BLOCK);
 	uint32_t fs = HF_BLOCK / r->geometry.k;
 
 	if (!buf)
@@ -113,9 +115,9 @@ static struct hf_buf *load_decode(struct hf_volume_run *v)
 				continue;
 			whole = hf_frag_is_whole(r->geometry, r->leg[i].frag);
 			if (whole)
-				memcpy(block, l->frag[i]->data + (size_t)b * HF_BLOCK, HF_BLOCK);
+				memcpy(block, l->frag[i] + (size_t)b * HF_BLOCK, HF_BLOCK);
 			else
-				frag[r->leg[i].frag] = l->frag[i]->data + (size_t)b * fs;
+				frag[r->leg[i].frag] = l->frag[i] + (size_t)b * fs;
 		}
 		if ((!whole && hf_ec_decode(&v->ec, frag, block)) ||
 		    hf_crc32c(block, HF_BLOCK) != l->entry.block_crc[b]) {
@@ -141,14 +143,13 @@ static void load_complete(struct hf_volume_run *v)
 		}
 	}
 	load_drop(l);
-	if (s->buf)
-		hf_buf_put(s->buf);	/* of an attempt that was given up */
+	hf_assert(!s->buf && !s->req);
 	s->buf = buf;
-	s->req = NULL;
 	if (l->next == l->to)
 		l->active = false;
 	l->next++;
 	hf_volume_run_step(v, &e);
+	l->active &= v->core->phase == HF_PHASE_LOADING;	/* the core may have refused it and decide again */
 	if (l->active)
 		load_next(v);
 }
@@ -181,12 +182,9 @@ void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct h
 	l->entry = e;
 	l->got |= HF_LEG_BIT(leg);
 	if (want) {
-		l->frag[leg] = hf_buf_new(v->host->pool, want);
-		if (!l->frag[leg]) {
-			load_failed(v);
-			return;
-		}
-		memcpy(l->frag[leg]->data, data, want);
+		l->frag[leg] = malloc(want);
+		hf_assert(l->frag[leg]);
+		memcpy(l->frag[leg], data, want);
 	}
 	if (l->got == l->asked)
 		load_complete(v);

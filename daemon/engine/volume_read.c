@@ -64,6 +64,8 @@ static void op_done(struct hf_read_op *op, int result)
 	else
 		op->done(op, result);
 	hf_list_add_tail(&v->read_free, &op->link);
+	if (!hf_list_is_empty(&v->pending_reads))
+		hf_task_defer(v->host->r, &v->turn);
 	if (v->stopping)
 		hf_task_defer(v->host->r, &v->stop_task);
 }
@@ -80,7 +82,8 @@ static void repair(struct hf_read_op *op)
 	struct hf_volume_run *v = op->v;
 
 	for (uint32_t i = 0; op->repair && i < v->core->record.leg_count; i++) {
-		if (!(op->repair & HF_LEG_BIT(i)))
+		/* One that has left the set meanwhile gets its blocks by its resync. */
+		if (!(op->repair & HF_LEG_BIT(i)) || !hf_volume_is_readable(v->core, i))
 			continue;
 		for (uint32_t b = 0; b < op->nblocks; b++) {
 			if (!(op->repair_blocks[i] >> b & 1))
@@ -122,7 +125,7 @@ static void have_data(struct hf_read_op *op)
 
 static void note_bad(struct hf_read_op *op, uint32_t leg, uint64_t blocks)
 {
-	op->exclude |= HF_LEG_BIT(leg);
+	op->bad |= HF_LEG_BIT(leg);
 	if (blocks) {
 		op->repair |= HF_LEG_BIT(leg);
 		op->repair_blocks[leg] |= blocks;
@@ -230,23 +233,23 @@ static void ask(struct hf_read_op *op, uint32_t leg)
 }
 
 /*
- * Nobody can give these blocks now. When every leg is here and none has them, they are lost; otherwise legs are
- * awaited.
+ * Nobody can give these blocks now. When every leg is here, has answered, and none has them, again and again, they are
+ * lost; otherwise legs are awaited: silence never becomes an error.
  */
 static void no_plan(struct hf_read_op *op)
 {
 	struct hf_volume_run *v = op->v;
-	bool all_here = true;
+	bool all_here = !op->silent;
 
 	for (uint32_t i = 0; i < v->core->record.leg_count; i++)
-		all_here &= v->core->record.leg[i].insync && v->core->leg[i].adopted;
-	if (all_here && op->tries >= 3) {
+		all_here &= hf_volume_is_readable(v->core, i);
+	op->lost_rounds = all_here && op->bad ? op->lost_rounds + 1 : 0;
+	if (op->lost_rounds > 3) {
 		v->owner->lost_block(v->ctx, v, op->lba);
 		op_done(op, -EIO);
 		return;
 	}
-	op->tries++;
-	op->exclude = 0;
+	op->bad = op->silent = 0;
 	op->plan = 0;
 	park(op);
 }
@@ -263,7 +266,7 @@ static void start(struct hf_read_op *op)
 		return;
 	}
 	op->seq = v->core->committed;
-	op->plan = hf_volume_read_plan(v->core, op->exclude);
+	op->plan = hf_volume_read_plan(v->core, op->bad | op->silent);
 	op->waiting = op->plan;
 	op->asked_at = hf_reactor_now(v->host->r);
 	op->tag = (++v->tag_generation << INDEX_BITS) | op->index;
@@ -347,10 +350,7 @@ void hf_volume_read_request(struct hf_volume_run *v, struct hf_request *q)
 {
 	struct hf_read_op *op = op_new(v);
 
-	if (!op) {			/* fronts are bounded below this; should one not be, its request waits */
-		hf_list_add_head(&v->pending, &q->link);
-		return;
-	}
+	hf_assert(op);			/* the caller counts */
 	op->req = q;
 	op->lba = q->lba;
 	op->nblocks = q->nblocks;
@@ -400,7 +400,7 @@ void hf_volume_read_retry(struct hf_volume_run *v)
 
 		if (!op || op->local || !op->waiting || now < op->asked_at + READ_WAIT_NS)
 			continue;
-		op->exclude |= op->waiting;
+		op->silent |= op->waiting;
 		start(op);
 	}
 }

@@ -157,27 +157,40 @@ static void admit_op(struct hf_volume_run *v, struct hf_request *q)
 			e.block_crc[i] = hf_crc32c(q->buf->data + (size_t)i * HF_BLOCK, HF_BLOCK);
 		s->buf = hf_buf_get(q->buf);
 		s->bytes = q->nblocks * HF_BLOCK;
-		v->in_flight += s->bytes;
 		v->write_bytes += (uint64_t)q->nblocks * HF_BLOCK;
 	}
+	if (q->kind == HF_REQUEST_ZERO)	/* no payload, but as much memory of the log as small writes over it */
+		s->bytes = hf_entry_chunks(&e) * 512;
+	v->in_flight += s->bytes;
 	s->req = q;
 	q->priv[1] = (void *)(uintptr_t)now_of(v);
 	v->writes++;
 	hf_volume_run_step(v, &ev);
 }
 
+static bool is_within(struct hf_volume_run *v, struct hf_request *q)
+{
+	if (q->lba + q->nblocks <= v->size_blocks)
+		return true;
+	hf_volume_run_finish(v, q, -ENOSPC);
+	return false;
+}
+
+/* Reads do not queue behind writes that wait for room or for tolerance. */
 static void drain_pending(struct hf_volume_run *v)
 {
+	while (v->open && v->reads < HF_READS_MAX - HF_READS_INTERNAL && !hf_list_is_empty(&v->pending_reads)) {
+		struct hf_request *q = hf_container_of(hf_list_pop(&v->pending_reads), struct hf_request, link);
+
+		if (is_within(v, q))
+			hf_volume_read_request(v, q);
+	}
 	/* A leg's log must be able to hold all that it does not know as committed, or it would wait for itself. */
 	while (v->open && v->in_flight < HF_IN_FLIGHT_MAX && hf_volume_can_admit(v->core) &&
 	       !hf_list_is_empty(&v->pending)) {
 		struct hf_request *q = hf_container_of(hf_list_pop(&v->pending), struct hf_request, link);
 
-		if (q->lba + q->nblocks > v->size_blocks)
-			hf_volume_run_finish(v, q, -ENOSPC);
-		else if (q->kind == HF_REQUEST_READ)
-			hf_volume_read_request(v, q);
-		else
+		if (is_within(v, q))
 			admit_op(v, q);
 	}
 }
@@ -195,7 +208,7 @@ void hf_volume_run_submit(struct hf_volume_run *v, struct hf_session *s, struct 
 		hf_volume_run_finish(v, q, 0);
 		return;
 	}
-	hf_list_add_tail(&v->pending, &q->link);
+	hf_list_add_tail(q->kind == HF_REQUEST_READ ? &v->pending_reads : &v->pending, &q->link);
 	hf_task_defer(v->host->r, &v->turn);
 }
 
@@ -229,20 +242,27 @@ int hf_volume_run_attach(struct hf_volume_run *v, struct hf_session *s, const ch
 	return 0;
 }
 
+/* Of one session; NULL: all. */
+static void drop_pending(struct hf_volume_run *v, struct hf_list *list, const struct hf_session *s)
+{
+	hf_list_each(list, n) {
+		struct hf_request *q = hf_container_of(n, struct hf_request, link);
+
+		if (s && q->session != s)
+			continue;
+		hf_list_del(&q->link);
+		hf_volume_run_finish(v, q, -ESHUTDOWN);
+	}
+}
+
 void hf_volume_run_detach(struct hf_volume_run *v, struct hf_session *s)
 {
 	/*
 	 * What it had sent and was not ordered yet is dropped; what was ordered comes before the next session's first
 	 * op (R14).
 	 */
-	hf_list_each(&v->pending, n) {
-		struct hf_request *q = hf_container_of(n, struct hf_request, link);
-
-		if (q->session != s)
-			continue;
-		hf_list_del(&q->link);
-		hf_volume_run_finish(v, q, -ESHUTDOWN);
-	}
+	drop_pending(v, &v->pending, s);
+	drop_pending(v, &v->pending_reads, s);
 	if (v->writer == s)
 		v->writer = NULL;
 	hf_list_del(&s->link);
@@ -311,6 +331,7 @@ static void have_size(struct hf_volume_run *v, uint64_t size_blocks)
 		return;
 	v->sizing = false;
 	v->size_blocks = size_blocks;
+	v->core->sized = true;
 	v->open = true;
 	v->owner->serving(v->ctx, v);
 	hf_task_defer(v->host->r, &v->turn);
@@ -318,8 +339,6 @@ static void have_size(struct hf_volume_run *v, uint64_t size_blocks)
 
 static void begin_stop(struct hf_volume_run *v)
 {
-	struct hf_list *n;
-
 	if (v->stopping)
 		return;
 	v->stopping = true;
@@ -338,8 +357,8 @@ static void begin_stop(struct hf_volume_run *v)
 			hf_volume_run_finish(v, v->slot[i].req, -ESHUTDOWN);
 		release_slot(&v->slot[i]);
 	}
-	while ((n = hf_list_pop(&v->pending)))
-		hf_volume_run_finish(v, hf_container_of(n, struct hf_request, link), -ESHUTDOWN);
+	drop_pending(v, &v->pending, NULL);
+	drop_pending(v, &v->pending_reads, NULL);
 	if (v->resized) {
 		void (*done)(void *ctx, struct hf_volume_run *v, int result) = v->resized;
 
@@ -649,6 +668,7 @@ struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c,
 	v->owner = owner;
 	v->ctx = ctx;
 	hf_list_init(&v->pending);
+	hf_list_init(&v->pending_reads);
 	hf_list_init(&v->finished);
 	hf_list_init(&v->sessions);
 	hf_list_init(&v->read_free);
@@ -694,8 +714,7 @@ void hf_volume_run_free(struct hf_volume_run *v)
 	hf_task_cancel(&v->stop_task);
 	for (uint32_t i = 0; i < HF_LEGS_MAX; i++) {
 		free(v->resync[i]);
-		if (v->load.frag[i])
-			hf_buf_put(v->load.frag[i]);
+		free(v->load.frag[i]);
 	}
 	while ((n = hf_list_pop(&v->read_free)))
 		free(hf_container_of(n, struct hf_read_op, link));

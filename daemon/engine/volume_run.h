@@ -43,6 +43,7 @@ struct hf_slot {
 
 #define HF_IN_FLIGHT_MAX (4u << 20)
 #define HF_READS_MAX 1024u
+#define HF_READS_INTERNAL (HF_LEGS_MAX * HF_RESYNC_PARALLEL) /* of these: kept for resyncs */
 #define HF_RESYNC_PARALLEL 8u
 #define HF_RESYNC_REDO 64u
 
@@ -67,7 +68,7 @@ struct hf_load {
 	hf_nsec asked_at;
 	uint64_t tag;
 	struct hf_entry entry;
-	struct hf_buf *frag[HF_LEGS_MAX];
+	uint8_t *frag[HF_LEGS_MAX];	/* what each leg sent, until all have */
 };
 
 struct hf_volume_run {
@@ -93,7 +94,7 @@ struct hf_volume_run {
 	struct hf_task turn, complete, stop_task;
 	/* requests */
 	struct hf_slot slot[HF_WINDOW];
-	struct hf_list pending;		/* struct hf_request: not admitted yet */
+	struct hf_list pending, pending_reads;	/* struct hf_request: not admitted yet, not begun yet */
 	struct hf_list finished;	/* struct hf_request: to be answered in the complete task; result in priv[0] */
 	struct hf_list sessions;	/* struct hf_session */
 	struct hf_session *writer;
@@ -187,7 +188,10 @@ struct hf_read_op {
 	uint32_t index;
 	uint32_t tries;
 	hf_nsec asked_at;
-	hf_legs plan, waiting, exclude;
+	hf_legs plan, waiting;
+	hf_legs bad;			/* legs that answered, and cannot give the blocks */
+	hf_legs silent;			/* legs that did not answer in time: left out, but not given up */
+	uint32_t lost_rounds;		/* rounds in which every leg answered and the blocks could not be had */
 	hf_legs repair;			/* legs with a bad block */
 	uint64_t repair_blocks[HF_LEGS_MAX];
 	struct hf_store_read rd;

@@ -110,38 +110,26 @@ static uint32_t encode_block(struct hf_volume_run *v, uint32_t leg, const uint8_
 	return hf_crc32c(out, hf_frag_size(r->geometry, frag));
 }
 
-/* The op and its plaintext: from the window, or from the log of a whole leg here. */
-static struct hf_entry *op_at(struct hf_volume_run *v, hf_seq seq, struct hf_entry *from_log, const uint8_t **blocks)
+/* An op that left the window, and its plaintext in v->replay: from the log of a whole in-sync leg here. */
+static bool op_from_log(struct hf_volume_run *v, hf_seq seq, struct hf_entry *e)
 {
-	if (seq >= v->core->base) {
-		struct hf_slot *s = &v->slot[seq % HF_WINDOW];
-
-		*blocks = s->buf ? s->buf->data : NULL;
-		return &v->core->window[seq % HF_WINDOW];
-	}
 	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
 		struct hf_leg_run *l = hf_volume_run_local_leg(v, i);
 
-		if (!l || l->failed || !hf_frag_is_whole(l->id.geometry, l->id.frag))
+		if (!l || l->failed || !hf_volume_is_readable(v->core, i) ||
+		    !hf_frag_is_whole(l->id.geometry, l->id.frag))
 			continue;
-		if (hf_store_entry(l->store, seq, from_log, v->replay) == 0) {
-			*blocks = v->replay;
-			return from_log;
-		}
+		if (hf_store_entry(l->store, seq, e, v->replay) == 0)
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
-/* How many ops from `from` on fit into one frame. */
+/* How many ops of the window from `from` on fit into one frame. */
 static hf_seq frame_end(struct hf_volume_run *v, hf_seq from, hf_seq to, uint32_t frag, uint32_t *meta, uint32_t *data)
 {
 	hf_seq s;
 
-	if (from < v->core->base) {	/* replay from the log: one at a time */
-		*meta = HF_WIRE_ENTRY + 8 * HF_WRITE_BLOCKS_MAX;
-		*data = HF_WRITE_BLOCKS_MAX * frag;
-		return from;
-	}
 	*meta = *data = 0;
 	for (s = from; s <= to; s++) {
 		const struct hf_entry *e = &v->core->window[s % HF_WINDOW];
@@ -155,44 +143,74 @@ static hf_seq frame_end(struct hf_volume_run *v, hf_seq from, hf_seq to, uint32_
 	return s - 1;
 }
 
-/* One frame of ops; more follow in this turn as long as the connection has room. */
+/* Add an op to the frame that begins at `meta`; its data follow meta_len bytes of meta. */
+static void put_op(struct hf_volume_run *v, uint32_t leg, struct hf_wire_header *h, uint8_t *meta, uint32_t meta_len,
+		   struct hf_entry *e, const uint8_t *blocks)
+{
+	uint32_t frag = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
+
+	for (uint32_t b = 0; hf_entry_has_payload(e) && b < e->nblocks; b++, h->data_len += frag)
+		e->frag_crc[b] = encode_block(v, leg, blocks + (size_t)b * HF_BLOCK, e->block_crc[b],
+					      meta + meta_len + h->data_len);
+	h->meta_len += hf_wire_entry_encode(meta + h->meta_len, e);
+	h->count++;
+}
+
+static void commit_append(struct hf_volume_run *v, uint32_t leg, struct hf_conn *c, struct hf_wire_header *h,
+			  hf_seq end)
+{
+	h->tag = hf_reactor_now(v->host->r);
+	hf_conn_commit(c, h);
+	hf_volume_sent(v->core, leg, end, h->tag);
+	hf_volume_send_done(v->core, leg);
+}
+
+/* One op for a leg that catches up. False: no room, or the log has been trimmed beyond it since the leg adopted. */
+static bool send_from_log(struct hf_volume_run *v, uint32_t leg, struct hf_conn *c, hf_seq seq)
+{
+	struct hf_wire_header h = header(v, leg, HF_WIRE_APPEND);
+	struct hf_event e = { .kind = HF_EV_UNSENDABLE, .leg = leg };
+	struct hf_entry op;
+	uint32_t meta_len;
+	uint8_t *meta;
+
+	if (!op_from_log(v, seq, &op)) {
+		hf_volume_run_step(v, &e);
+		return false;
+	}
+	meta_len = hf_wire_entry_size(&op);
+	meta = hf_conn_reserve(c, meta_len, hf_entry_has_payload(&op) ? op.nblocks * HF_BLOCK : 0, false);
+	if (!meta)
+		return false;
+	put_op(v, leg, &h, meta, meta_len, &op, v->replay);
+	commit_append(v, leg, c, &h, seq);
+	return true;
+}
+
+/* Frames of ops, as many as the connection has room for; what is left goes with a later turn. */
 void hf_volume_send_append(struct hf_volume_run *v, uint32_t leg, hf_seq from, hf_seq to)
 {
 	uint32_t frag = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
 	struct hf_conn *c = hf_volume_run_conn(v, leg);
 
+	while (c && from < v->core->base && from <= to)
+		if (!send_from_log(v, leg, c, from++))
+			return;
 	while (c && from <= to) {
 		struct hf_wire_header h = header(v, leg, HF_WIRE_APPEND);
-		uint32_t meta_len, data_len, data = 0;
+		uint32_t meta_len, data_len;
 		hf_seq end = frame_end(v, from, to, frag, &meta_len, &data_len);
 		uint8_t *meta = hf_conn_reserve(c, meta_len, data_len, false);
-		struct hf_entry from_log;
 
 		if (!meta)
 			return;
 		for (hf_seq s = from; s <= end; s++) {
-			const uint8_t *blocks = NULL;
-			struct hf_entry *e = op_at(v, s, &from_log, &blocks);
-			uint32_t size;
+			const struct hf_slot *slot = &v->slot[s % HF_WINDOW];
 
-			hf_assert(e && e->seq == s);
-			size = hf_wire_entry_size(e);
-			if (from < v->core->base)
-				meta_len = size;
-			for (uint32_t b = 0; hf_entry_has_payload(e) && b < e->nblocks; b++) {
-				e->frag_crc[b] = encode_block(v, leg, blocks + (size_t)b * HF_BLOCK, e->block_crc[b],
-							      meta + meta_len + data);
-				data += frag;
-			}
-			hf_wire_entry_encode(meta + h.meta_len, e);
-			h.meta_len += size;
-			h.count++;
+			put_op(v, leg, &h, meta, meta_len, &v->core->window[s % HF_WINDOW],
+			       slot->buf ? slot->buf->data : NULL);
 		}
-		h.data_len = data;
-		h.tag = hf_reactor_now(v->host->r);
-		hf_conn_commit(c, &h);
-		hf_volume_sent(v->core, leg, end, hf_reactor_now(v->host->r));
-		hf_volume_send_done(v->core, leg);
+		commit_append(v, leg, c, &h, end);
 		from = end + 1;
 	}
 }

@@ -174,12 +174,7 @@ void hf_disk_super_encode(void *page, const struct hf_disk_super *s)
 
 static bool layout_is_sane(const struct hf_disk_super *s)
 {
-	const struct hf_leg_identity *id = &s->id;
-	uint8_t k = id->geometry.k;
-
-	if ((k != 1 && k != 2 && k != 4 && k != 8) || id->geometry.m > HF_M_MAX)
-		return false;
-	if (id->frag != HF_FRAG_FULL && id->frag >= k + id->geometry.m)
+	if (!hf_leg_identity_is_valid(&s->id))
 		return false;
 	if (s->log_bytes < 65536 || s->log_bytes % HF_DISK_PAGE || s->log_bytes > (1u << 30))
 		return false;

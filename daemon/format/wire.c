@@ -599,7 +599,7 @@ int hf_wire_format_decode(const void *meta, uint32_t len, struct hf_wire_format 
 	hf_cursor_get_zeros(&c, 5);
 	m.size_blocks = hf_cursor_get64(&c);
 	hf_cursor_get_text(&c, m.volume, HF_NAME_MAX);
-	if (m.size_blocks < 1 || m.size_blocks > HF_VOLUME_BLOCKS_MAX)
+	if (m.size_blocks < 1 || m.size_blocks > HF_VOLUME_BLOCKS_MAX || !hf_leg_identity_is_valid(&m.id))
 		c.bad = true;
 	FINISH(&c, out, m);
 }

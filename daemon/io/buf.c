@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -144,6 +145,19 @@ struct hf_buf *hf_buf_new(struct hf_buf_pool *p, uint32_t size)
 	return b;
 }
 
+struct hf_buf *hf_buf_new_heap(uint32_t size)
+{
+	struct hf_buf *b = calloc(1, sizeof(*b));
+
+	hf_assert(b);
+	hf_list_init(&b->link);
+	b->refs = 1;
+	b->size = size;
+	b->data = aligned_alloc(HF_BLOCK, (size + HF_BLOCK - 1) / HF_BLOCK * HF_BLOCK);
+	hf_assert(b->data);
+	return b;
+}
+
 struct hf_buf *hf_buf_get(struct hf_buf *b)
 {
 	hf_assert(b->refs > 0 && b->refs < UINT32_MAX);
@@ -184,6 +198,11 @@ void hf_buf_put(struct hf_buf *b)
 	hf_assert(b->refs > 0);
 	if (--b->refs > 0)
 		return;
+	if (!p) {
+		free(b->data);
+		free(b);
+		return;
+	}
 	hf_assert(p->used > 0);
 	p->used--;
 	ASAN_POISON_MEMORY_REGION(b->data, b->size);

@@ -16,7 +16,7 @@ struct hf_buf_pool;
 
 struct hf_buf {
 	struct hf_list link;		/* free list */
-	struct hf_buf_pool *pool;
+	struct hf_buf_pool *pool;	/* NULL: of the heap */
 	uint32_t refs;
 	uint32_t size;			/* bytes of data: its class */
 	uint8_t *data;
@@ -34,6 +34,8 @@ void hf_buf_pool_range(const struct hf_buf_pool *p, void **base, size_t *len);
  * class may serve. Its content is whatever was there before.
  */
 struct hf_buf *hf_buf_new(struct hf_buf_pool *p, uint32_t size);
+/* One of exactly `size` bytes outside every pool, for what must not wait; asserts on memory. */
+struct hf_buf *hf_buf_new_heap(uint32_t size);
 struct hf_buf *hf_buf_get(struct hf_buf *b);
 void hf_buf_put(struct hf_buf *b);
 

@@ -485,8 +485,8 @@ void hf_reactor_uring_turn(struct hf_reactor *r, hf_nsec deadline)
 		enter_now(u);
 	else
 		enter_and_wait(u, timer < deadline ? timer : deadline);
-	r->now = clock_now(CLOCK_BOOTTIME);
 	collect(u);
+	r->now = clock_now(CLOCK_BOOTTIME);	/* after: what has completed did so before now */
 	run_done(u);
 	hf_reactor_run_timers(r);
 	run_jobs(u);

@@ -246,13 +246,13 @@ static bool fits(const struct hf_store *s, uint32_t stream, uint32_t nodes)
 	return room_wrapped(s) >= open + need + HF_DISK_PAGE;
 }
 
-bool hf_store_has_room(const struct hf_store *s, uint32_t nblocks)
+bool hf_store_has_room(const struct hf_store *s, uint32_t nblocks, uint32_t chunks)
 {
 	struct hf_store *m = (struct hf_store *)(uintptr_t)s;
 
 	if (s->failed || s->closing)
 		return true;		/* the append will say why not */
-	if (!s->reset && fits(s, nblocks * (s->frag + 8 + HF_DISK_ENTRY_HEAD), nblocks * 2 + 64))
+	if (!s->reset && fits(s, nblocks * (s->frag + 8 + HF_DISK_ENTRY_HEAD), chunks))
 		return true;
 	m->want_room = true;
 	hf_leg_apply_maybe(m);

@@ -107,8 +107,8 @@ void hf_store_put_state(struct hf_store *s, struct hf_store_put *p);
  * write; while one is under way the next gathers.
  */
 int hf_store_append(struct hf_store *s, const struct hf_entry *e, const void *payload, uint64_t *ticket);
-/* Could an append of nblocks payload blocks succeed now? */
-bool hf_store_has_room(const struct hf_store *s, uint32_t nblocks);
+/* Could appends of nblocks payload blocks in all, over that many chunks (hf_entry_chunks), succeed now? */
+bool hf_store_has_room(const struct hf_store *s, uint32_t nblocks, uint32_t chunks);
 
 /* Entries <= seq are committed: visible to reads, may be applied. Clipped to the last seq; never goes back. */
 void hf_store_commit(struct hf_store *s, hf_seq seq);

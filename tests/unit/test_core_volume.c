@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: MIT
+/* Needs: libhf_core. The primary's side of the protocol: each guard and each way back from a failure, by itself. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/core_rig.h"
+
+static struct rig *r;
+
+static int down(void **state)
+{
+	(void)state;
+	rig_free(r);
+	r = NULL;
+	return 0;
+}
+
+static void serve_all_but(uint32_t leg)
+{
+	for (uint32_t i = 0; i < r->record.leg_count; i++)
+		while (i != leg && rig_serve(r, i))
+			;
+}
+
+static void test_volume_serves_when_every_leg_has_adopted(void **state)
+{
+	(void)state;
+	r = rig_new(2, 1, true, 1);
+	for (uint32_t i = 0; i < 4; i++)
+		r->leg[i].up = true;
+	rig_primary(r, 0, false);
+	rig_cas(r, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		rig_serve(r, i);	/* promises */
+	serve_all_but(3);
+	assert_int_equal(r->v->phase, HF_PHASE_ADOPTING);	/* guard ADOPT_ALL */
+	rig_settle(r);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_int_equal(r->record.epoch, 1);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(r->record.leg[i].activated, 1);
+}
+
+static void test_volume_acknowledges_when_every_leg_has_it(void **state)
+{
+	hf_seq s;
+	(void)state;
+
+	r = rig_serving(2, 1, true, 1);
+	s = rig_write(r, 7);
+	serve_all_but(2);
+	assert_int_equal(r->acked, 0);				/* guard ACK_ALL */
+	rig_settle(r);
+	assert_int_equal(r->acked, s);
+}
+
+static void test_volume_holds_writes_below_the_minimum_and_fails_none(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 1, false, 1);
+	rig_down(r, 1);
+	rig_write(r, 7);
+	rig_run(r, 20 * HF_SEC);
+	assert_int_equal(r->acked, 0);				/* guard TOLERANCE: the leg is not even taken out */
+	assert_true(r->record.leg[1].insync);
+	rig_up(r, 1);
+	rig_settle(r);
+	assert_int_equal(r->acked, 1);
+}
+
+static void test_volume_without_a_minimum_goes_on_alone(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 1, false, 0);
+	rig_down(r, 1);
+	rig_write(r, 7);
+	rig_settle(r);
+	assert_int_equal(r->acked, 0);
+	rig_run(r, 1 * HF_SEC);
+	assert_int_equal(r->acked, 1);
+	assert_false(r->record.leg[1].insync);
+}
+
+static void test_volume_commits_what_was_decided_at_any_tolerance(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, true, 2);
+	rig_write(r, 7);
+	for (uint32_t i = 0; i < 4; i++)
+		rig_serve(r, i);		/* on every leg; perhaps a client was told */
+	rig_down(r, 0);
+	r->leg[1].exists = false;		/* its disk is gone for good: nobody waits for it */
+	rig_down(r, 2);
+	rig_up(r, 2);
+	r->leg[0].up = true;
+	rig_primary(r, 3, false);
+	rig_settle(r);
+	rig_run(r, 5 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_true(hf_volume_is_blocked(r->v));
+	assert_int_equal(r->v->committed, 1);	/* reads of it must be answered */
+	rig_write(r, 8);
+	rig_run(r, 1 * HF_SEC);
+	assert_int_equal(r->v->committed, 1);	/* guard TOLERANCE holds for what is new */
+}
+
+static void test_volume_decides_again_when_those_it_counted_on_are_gone(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, false, 0);
+	rig_write(r, 7);
+	rig_settle(r);
+	rig_down(r, 0);
+	rig_primary(r, 1, false);
+	rig_cas(r, 0);
+	rig_tick(r, 1100 * HF_MS);		/* leg 0 is silent: decide without it */
+	rig_serve(r, 1);
+	rig_serve(r, 2);
+	rig_tick(r, 1100 * HF_MS);
+	assert_int_equal(r->v->phase, HF_PHASE_ADOPTING);
+	rig_down(r, 2);				/* before it adopted, and it stays away */
+	rig_settle(r);
+	assert_int_equal(r->v->phase, HF_PHASE_ADOPTING);
+	rig_up(r, 0);
+	rig_settle(r);
+	rig_run(r, 10 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_int_equal(r->v->committed, 1);
+	assert_int_equal(r->record.epoch, 3);	/* one epoch has one history */
+	assert_int_equal(r->v->promotion.from_epoch, 1);
+}
+
+static void test_volume_waits_for_leases_of_the_old_primary(void **state)
+{
+	hf_nsec began;
+	(void)state;
+
+	r = rig_serving(1, 1, false, 0);
+	rig_run(r, 1 * HF_SEC);
+	assert_true(hf_volume_may_answer_read(r->v, r->now));
+	rig_primary(r, 1, false);
+	began = r->now;
+	rig_settle(r);
+	assert_int_equal(r->v->phase, HF_PHASE_WAITING_LEASES);	/* guard LEASE_WAIT */
+	rig_run(r, 3 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_true(r->v->promotion.serving >= began + 1500 * HF_MS);
+}
+
+static void test_volume_reads_under_leases_of_every_leg(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 2, false, 0);
+	rig_run(r, 1 * HF_SEC);
+	assert_true(hf_volume_may_answer_read(r->v, r->now));
+	for (int i = 0; i < 60; i++) {		/* leg 2 is silent; its connection stands */
+		rig_tick(r, 50 * HF_MS);
+		serve_all_but(2);
+	}
+	assert_false(hf_volume_may_answer_read(r->v, r->now));	/* guard LEASE */
+}
+
+static void test_volume_gives_no_vote_to_a_leg_that_lost_its_memory(void **state)
+{
+	struct hf_leg_state blank = { 0 };
+	struct hf_leg_identity id;
+	(void)state;
+
+	r = rig_serving(1, 2, false, 1);
+	rig_write(r, 7);
+	rig_settle(r);
+	id = r->leg[1].core.id;
+	hf_leg_init(&r->leg[1].core, &id, &blank, 0, 0, 0, 0, false, r->now, 2 * HF_SEC);
+	rig_down(r, 0);
+	rig_primary(r, 2, false);
+	rig_settle(r);
+	rig_run(r, 5 * HF_SEC);
+	assert_int_equal(r->v->promotion.valid, HF_LEG_BIT(2));	/* guard MEMORY */
+	rig_up(r, 0);
+	rig_settle(r);
+	rig_run(r, 5 * HF_SEC);
+	assert_int_equal(r->v->committed, 1);
+}
+
+static void test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 2, false, 0);
+	rig_down(r, 2);
+	rig_run(r, 6 * HF_SEC);
+	assert_false(r->record.leg[2].insync);
+	rig_up(r, 2);
+	for (int n = 0; n < 100 && !r->cas_asked; n++)
+		for (uint32_t i = 0; i < 3; i++)
+			rig_serve(r, i);
+	assert_true(r->cas_asked);
+	assert_true(r->v->pending_add & HF_LEG_BIT(2));		/* guard H6 */
+	rig_write(r, 8);
+	serve_all_but(2);
+	assert_int_equal(r->acked, 0);
+	/* The answer is lost, the change was made: the nonce tells. */
+	r->record = r->v->proposal;
+	r->ver++;
+	rig_cas(r, -ETIMEDOUT);
+	rig_settle(r);
+	assert_true(r->v->record.leg[2].insync);
+	assert_int_equal(r->acked, 1);
+}
+
+static void test_volume_asks_the_cluster_store_again_only_after_a_while(void **state)
+{
+	struct hf_event e = { .kind = HF_EV_RECORD, .result = -ETIMEDOUT };
+	uint32_t asked;
+	(void)state;
+
+	r = rig_serving(1, 1, false, 0);
+	rig_down(r, 1);
+	rig_write(r, 7);
+	rig_tick(r, 1 * HF_SEC);
+	rig_cas(r, -ETIMEDOUT);
+	asked = r->count[HF_ACT_GET_RECORD];
+	r->get_asked = false;
+	rig_feed(r, &e);
+	rig_turn(r);
+	assert_int_equal(r->count[HF_ACT_GET_RECORD], asked);
+	rig_tick(r, 300 * HF_MS);
+	assert_int_equal(r->count[HF_ACT_GET_RECORD], asked + 1);
+	rig_run(r, 1 * HF_SEC);
+	assert_int_equal(r->acked, 1);
+}
+
+/* What an interrupted resync has to copy begins where both histories agree on what is committed. */
+static void test_volume_resyncs_from_no_later_than_what_is_committed(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, true, 0);
+	for (int i = 0; i < 4; i++)
+		rig_write(r, 7);
+	rig_settle(r);
+	for (int i = 0; i < 3; i++)		/* two more that leg 3 has and others have not: never acknowledged */
+		rig_write(r, 8);
+	rig_serve(r, 3);
+	rig_serve(r, 3);
+	rig_down(r, 3);
+	r->v->leg[3].lost = true;		/* leaves the set */
+	rig_tick(r, 1 * HF_SEC);
+	rig_cas(r, 0);
+	assert_false(r->record.leg[3].insync);
+	assert_int_equal(r->v->committed, 4);
+	r->v->base = r->v->next;		/* as if its part of the log were gone everywhere */
+	rig_up(r, 3);
+	rig_serve(r, 3);
+	assert_int_equal(r->last[HF_ACT_ADOPT].adopt.mode, HF_ADOPT_RESYNC);
+	assert_true(r->last[HF_ACT_ADOPT].adopt.resync_from <= r->last[HF_ACT_ADOPT].adopt.base);
+	r->v->base = r->v->next - 3;
+}
+
+static void test_volume_refuses_promises_of_the_future(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 1, false, 0);
+	rig_primary(r, 0, false);
+	rig_cas(r, 0);
+	r->leg[1].core.state.activated = 99;
+	rig_settle(r);
+	assert_int_equal(r->v->leg[1].state, HF_VLEG_REFUSED);
+	assert_non_null(strstr(r->v->leg[1].why, "nobody has claimed"));
+}
+
+static void test_volume_does_not_take_a_loaded_op_of_another_history(void **state)
+{
+	struct hf_event e = { .kind = HF_EV_LOADED };
+	struct hf_entry bad;
+	(void)state;
+
+	r = rig_serving(1, 1, false, 0);
+	rig_write(r, 7);
+	rig_write(r, 8);
+	rig_serve(r, 0);			/* only the first host's leg has them */
+	rig_serve(r, 0);
+	rig_primary(r, 1, false);
+	rig_cas(r, 0);
+	rig_serve(r, 0);
+	bad = r->leg[0].log[1];
+	bad.block_crc[0] ^= 1;			/* no longer what its chain says */
+	r->leg[0].log[1] = bad;
+	rig_serve(r, 1);
+	/* LOAD was refused: it decides again, and no assertion fell. */
+	assert_int_equal(r->v->phase, HF_PHASE_PREPARING);
+	e.entry = &bad;
+	rig_feed(r, &e);			/* late: nothing is being loaded */
+	r->leg[0].log[1].block_crc[0] ^= 1;
+	rig_settle(r);
+	rig_run(r, 5 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_int_equal(r->v->committed, 2);
+	assert_int_equal(r->leg[1].core.last, 2);
+}
+
+static void test_volume_starts_a_leg_anew_when_the_log_ends_above_it(void **state)
+{
+	struct hf_event e = { .kind = HF_EV_UNSENDABLE, .leg = 2 };
+	(void)state;
+
+	r = rig_serving(1, 2, false, 0);
+	e.gen = r->v->leg[2].gen;
+	r->v->leg[2].state = HF_VLEG_STREAMING;
+	rig_feed(r, &e);
+	assert_int_equal(r->v->leg[2].state, HF_VLEG_UP);
+	assert_int_equal(r->v->leg[2].down_since, r->now);	/* not evicted at once for an old absence */
+	rig_run(r, 1 * HF_SEC);
+	assert_int_equal(r->v->leg[2].state, HF_VLEG_STREAMING);
+	assert_true(r->record.leg[2].insync);
+}
+
+static void test_volume_leaves_a_slow_leg_out_for_a_while(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 2, false, 0);
+	rig_write(r, 7);
+	for (int i = 0; i < 80 && r->record.leg[2].insync; i++) {
+		rig_tick(r, 50 * HF_MS);
+		serve_all_but(2);
+		if (r->cas_asked)
+			rig_cas(r, 0);
+	}
+	assert_false(r->record.leg[2].insync);
+	assert_int_equal(r->acked, 1);
+	rig_settle(r);				/* it is there again */
+	rig_run(r, 10 * HF_SEC);
+	assert_false(r->record.leg[2].insync);
+	rig_run(r, 60 * HF_SEC);
+	assert_true(r->record.leg[2].insync);
+}
+
+static void test_volume_puts_a_blank_leg_in_the_place_of_one_that_is_gone(void **state)
+{
+	struct hf_event e = { .kind = HF_EV_REPLACED, .leg = 2 };
+	struct hf_leg_state blank = { 0 };
+	struct hf_leg_identity id;
+	(void)state;
+
+	r = rig_serving(1, 2, false, 1);
+	rig_write(r, 7);
+	rig_settle(r);
+	r->leg[2].exists = false;
+	rig_down(r, 2);
+	rig_up(r, 2);
+	rig_run(r, 15 * HF_SEC);
+	assert_int_equal(r->count[HF_ACT_REPLACE], 1);
+	assert_false(r->record.leg[2].insync);
+	r->v->leg[2].state = HF_VLEG_PREPARING;	/* asked under the old uuid; that answer finds no leg any more */
+	memset(&e.incarnation, 0x5a, sizeof(e.incarnation));
+	id = r->leg[2].core.id;
+	id.leg = e.incarnation;
+	hf_leg_init(&r->leg[2].core, &id, &blank, 0, 0, 0, 0, false, r->now, 2 * HF_SEC);
+	r->leg[2].exists = true;
+	r->leg[2].first = 1;
+	rig_feed(r, &e);
+	rig_settle(r);
+	rig_run(r, 2 * HF_SEC);
+	assert_true(hf_uuid_is_equal(&r->record.leg[2].uuid, &e.incarnation));
+	assert_true(r->count[HF_ACT_RESYNC] == 1 || r->record.leg[2].insync);
+	if (r->count[HF_ACT_RESYNC]) {
+		struct hf_event done = { .kind = HF_EV_RESYNC_DONE, .leg = 2 };
+
+		rig_feed(r, &done);
+	}
+	rig_run(r, 2 * HF_SEC);
+	assert_true(r->record.leg[2].insync);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_volume_serves_when_every_leg_has_adopted, down),
+		cmocka_unit_test_teardown(test_volume_acknowledges_when_every_leg_has_it, down),
+		cmocka_unit_test_teardown(test_volume_holds_writes_below_the_minimum_and_fails_none, down),
+		cmocka_unit_test_teardown(test_volume_without_a_minimum_goes_on_alone, down),
+		cmocka_unit_test_teardown(test_volume_commits_what_was_decided_at_any_tolerance, down),
+		cmocka_unit_test_teardown(test_volume_decides_again_when_those_it_counted_on_are_gone, down),
+		cmocka_unit_test_teardown(test_volume_waits_for_leases_of_the_old_primary, down),
+		cmocka_unit_test_teardown(test_volume_reads_under_leases_of_every_leg, down),
+		cmocka_unit_test_teardown(test_volume_gives_no_vote_to_a_leg_that_lost_its_memory, down),
+		cmocka_unit_test_teardown(test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record, down),
+		cmocka_unit_test_teardown(test_volume_asks_the_cluster_store_again_only_after_a_while, down),
+		cmocka_unit_test_teardown(test_volume_resyncs_from_no_later_than_what_is_committed, down),
+		cmocka_unit_test_teardown(test_volume_refuses_promises_of_the_future, down),
+		cmocka_unit_test_teardown(test_volume_does_not_take_a_loaded_op_of_another_history, down),
+		cmocka_unit_test_teardown(test_volume_starts_a_leg_anew_when_the_log_ends_above_it, down),
+		cmocka_unit_test_teardown(test_volume_leaves_a_slow_leg_out_for_a_while, down),
+		cmocka_unit_test_teardown(test_volume_puts_a_blank_leg_in_the_place_of_one_that_is_gone, down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

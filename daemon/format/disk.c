@@ -172,6 +172,22 @@ void hf_disk_super_encode(void *page, const struct hf_disk_super *s)
 	(void)page_seal(page, 0);
 }
 
+#define OFF_MAX (1ull << 62)		/* bytes: sums of offsets and lengths do not wrap around */
+
+/* One region after the other, each at a page, none longer than the room before the next. */
+static bool regions_are_sane(const struct hf_disk_super *s)
+{
+	uint64_t table_pages = (s->chunks_max + HF_DISK_CHUNKS_PER_PAGE - 1) / HF_DISK_CHUNKS_PER_PAGE;
+
+	if (s->dw_off > OFF_MAX || s->table_off > OFF_MAX || s->data_off > OFF_MAX)
+		return false;
+	if (s->dw_off % HF_DISK_PAGE || s->table_off % HF_DISK_PAGE || s->data_off % HF_DISK_PAGE)
+		return false;
+	return s->log_off == HF_DISK_LOG_OFF && s->dw_off >= s->log_off + s->log_bytes &&
+	       s->table_off >= s->dw_off + 2ull * (s->dw_pages + 1) * HF_DISK_PAGE &&
+	       s->data_off >= s->table_off + table_pages * HF_DISK_PAGE;
+}
+
 static bool layout_is_sane(const struct hf_disk_super *s)
 {
 	if (!hf_leg_identity_is_valid(&s->id))
@@ -186,16 +202,14 @@ static bool layout_is_sane(const struct hf_disk_super *s)
 		return false;
 	if (s->checkpoint.size_blocks < 1 || s->checkpoint.size_blocks > s->chunks_max * HF_CHUNK_BLOCKS)
 		return false;
-	return s->log_off == HF_DISK_LOG_OFF && s->dw_off >= s->log_off + s->log_bytes &&
-	       s->table_off >= s->dw_off + 2ull * (s->dw_pages + 1) * HF_DISK_PAGE && s->data_off > s->table_off &&
-	       !(s->dw_off % HF_DISK_PAGE) && !(s->table_off % HF_DISK_PAGE) && !(s->data_off % HF_DISK_PAGE);
+	return regions_are_sane(s);
 }
 
 int hf_disk_super_decode(const void *page, struct hf_disk_super *out, const char **why)
 {
 	struct hf_cursor c = hf_cursor_over(page, HF_DISK_PAGE - 4);
 	struct hf_disk_super s = { 0 };
-	uint32_t version, incompat;
+	uint32_t version, ro, incompat;
 
 	*why = "there is no superblock";
 	if (hf_cursor_get64(&c) != SUPER_MAGIC)
@@ -204,10 +218,11 @@ int hf_disk_super_decode(const void *page, struct hf_disk_super *out, const char
 	if (!page_is_sealed(page, 0))
 		return -EUCLEAN;
 	version = hf_cursor_get32(&c);
-	(void)hf_cursor_get64(&c);
+	(void)hf_cursor_get32(&c);	/* compat: a reader that does not know a bit goes on */
+	ro = hf_cursor_get32(&c);
 	incompat = hf_cursor_get32(&c);
 	*why = "it was written by a newer version";
-	if (version != HF_DISK_VERSION || (incompat & ~HF_DISK_INCOMPAT_KNOWN))
+	if (version != HF_DISK_VERSION || (ro & ~HF_DISK_RO_KNOWN) || (incompat & ~HF_DISK_INCOMPAT_KNOWN))
 		return -EUCLEAN;
 	s.generation = hf_cursor_get64(&c);
 	get_layout(&c, &s);
@@ -267,6 +282,7 @@ void hf_disk_batch_encode(void *head, uint32_t salt, const struct hf_disk_batch 
 int hf_disk_batch_decode(const void *head, uint32_t salt, struct hf_disk_batch *out)
 {
 	struct hf_cursor c = hf_cursor_over(head, HF_DISK_BATCH_HEAD - 4);
+	struct hf_disk_batch b = { 0 };
 	hf_le32 crc;
 
 	memcpy(&crc, (const uint8_t *)head + HF_DISK_BATCH_HEAD - 4, sizeof(crc));
@@ -274,11 +290,15 @@ int hf_disk_batch_decode(const void *head, uint32_t salt, struct hf_disk_batch *
 		return -EBADMSG;
 	if (hf_cursor_get32(&c) != BATCH_MAGIC || hf_cursor_get32(&c) != salt)
 		return -EBADMSG;
-	out->no = hf_cursor_get64(&c);
-	out->commit = hf_cursor_get64(&c);
-	out->stream_len = hf_cursor_get32(&c);
-	out->pages = hf_cursor_get32(&c);
-	out->count = hf_cursor_get32(&c);
+	b.no = hf_cursor_get64(&c);
+	b.commit = hf_cursor_get64(&c);
+	b.stream_len = hf_cursor_get32(&c);
+	b.pages = hf_cursor_get32(&c);
+	b.count = hf_cursor_get32(&c);
+	hf_cursor_get_zeros(&c, c.left);
+	if (c.bad)
+		return -EBADMSG;
+	*out = b;
 	return 0;
 }
 
@@ -354,6 +374,8 @@ int hf_disk_entry_decode(const void *in, uint32_t salt, struct hf_entry *out)
 
 	if (!size || hf_get_le32(h->crc) != entry_crc(h, salt, size))
 		return -EBADMSG;
+	if (h->reserved[0] || h->reserved[1] || h->reserved[2] || hf_get_le32(h->reserved2))
+		return -EBADMSG;
 	out->type = h->type;
 	out->nblocks = hf_get_le32(h->nblocks);
 	out->prev_chain = hf_get_le32(h->prev_chain);
@@ -424,6 +446,9 @@ int hf_disk_page_decode(const void *page, uint32_t salt, uint64_t number,
 		if (chunks[i].flags || (chunks[i].present && !chunks[i].phys))
 			return -EBADMSG;
 	}
+	hf_cursor_get_zeros(&c, c.left);
+	if (c.bad)
+		return -EBADMSG;
 	*crc = page_crc(page, salt);
 	return 1;
 }
@@ -459,5 +484,6 @@ int hf_disk_dw_decode(const void *page, uint32_t salt, struct hf_disk_dw *out)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < out->count; i++)
 		out->off[i] = hf_cursor_get64(&c);
-	return 0;
+	hf_cursor_get_zeros(&c, c.left);
+	return c.bad ? -EBADMSG : 0;
 }

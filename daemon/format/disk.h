@@ -27,6 +27,7 @@
 #define HF_DISK_BATCH_SECTORS_MAX 1024u	/* 512 KiB: the largest log write */
 
 /* Feature words: a reader that does not know a bit may go on (compat), only read (ro), or must not open (incompat). */
+#define HF_DISK_RO_KNOWN 0u
 #define HF_DISK_INCOMPAT_KNOWN 0u
 
 struct hf_disk_checkpoint {

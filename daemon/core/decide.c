@@ -111,7 +111,8 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 		*out = d;
 		return;
 	}
-	for (s = d.seq + 1; s <= d.seen; s++) {
+	/* One beyond what is seen: legs that are suspect may all have lost what stood there. */
+	for (s = d.seq + 1; s <= d.seen + 1; s++) {
 		struct holders h = holders_at(r, replies, s);
 
 		if (h.conflict) {
@@ -134,7 +135,7 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 	}
 	if (d.verdict == HF_VERDICT_OK && d.commit > d.seq)
 		d.verdict = HF_VERDICT_MAYBE_ACKED;
-	if (!take_end(r, replies, &d) && d.verdict == HF_VERDICT_OK)
+	if (!take_end(r, replies, &d))
 		d.verdict = HF_VERDICT_CONFLICT;
 	*out = d;
 }

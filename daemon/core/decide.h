@@ -24,7 +24,11 @@ struct hf_reply {
 enum hf_verdict {
 	HF_VERDICT_OK,
 	HF_VERDICT_TOO_FEW,		/* the legs that answered cannot decode the volume (H27) */
-	HF_VERDICT_MAYBE_ACKED,		/* an op that may have been acknowledged cannot be decoded yet (H2) */
+	/*
+	 * An op that may have been acknowledged cannot be decoded yet (H2); perhaps nobody shows it, and all who
+	 * answered are suspect.
+	 */
+	HF_VERDICT_MAYBE_ACKED,
 	/* two ops under one seq, or chains that differ: not a history this protocol can make */
 	HF_VERDICT_CONFLICT,
 };

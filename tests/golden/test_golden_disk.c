@@ -38,7 +38,9 @@ static const struct hf_disk_super super = {
 	.state = {
 		.promised = 0x8182838485868788, .promised_incarnation = UUID(0x90), .activated = 0xa1a2a3a4a5a6a7a8,
 		.ver = 0xb1b2b3b4b5b6b7b8, .size_blocks = 0x0000000201020304,
-		.epochs = { .count = 2, .at = { { 0xc1c2c3c4c5c6c7c8, 1 }, { 0xd1d2d3d4d5d6d7d8, 0xe1e2e3e4e5e6e7e8 } } },
+		.epochs = {
+			.count = 2, .at = { { 0xc1c2c3c4c5c6c7c8, 1 }, { 0xd1d2d3d4d5d6d7d8, 0xe1e2e3e4e5e6e7e8 } },
+		},
 		.inconsistent = true, .failed = true, .resync_from = 0xf1f2f3f4f5f6f7f8,
 	},
 };

@@ -204,6 +204,19 @@ static struct hf_wire_header header_of(const struct message *m, uint32_t meta_le
 	};
 }
 
+static const char *section_of(uint8_t type)
+{
+	if (type <= HF_WIRE_PONG)
+		return "holdfast-wire(7), Connections: header, then meta";
+	if (type == HF_WIRE_APPEND || type == HF_WIRE_ACK)
+		return "holdfast-wire(7), Ops: header, then meta";
+	if (type >= HF_WIRE_READ && type <= HF_WIRE_MAP_DATA)
+		return "holdfast-wire(7), Reading: header, then meta";
+	if (type >= HF_WIRE_FORMAT)
+		return "holdfast-wire(7), Legs: header, then meta";
+	return "holdfast-wire(7), Promotion: header, then meta";
+}
+
 /* The frozen header and meta, from the heap; *meta_len of it behind the header. */
 static uint8_t *frozen(const struct message *m, uint32_t *meta_len)
 {
@@ -213,8 +226,7 @@ static uint8_t *frozen(const struct message *m, uint32_t *meta_len)
 	*meta_len = m->encode ? m->encode(frame + HF_WIRE_HEADER, m->value) : 0;
 	h = header_of(m, *meta_len);
 	hf_wire_header_encode(frame, &h, frame + HF_WIRE_HEADER);
-	return golden_check(m->name, "holdfast-wire(7), DESCRIPTION: header, then meta", frame,
-			    HF_WIRE_HEADER + *meta_len);
+	return golden_check(m->name, section_of(m->type), frame, HF_WIRE_HEADER + *meta_len);
 }
 
 static void test_every_type_has_frozen_bytes(void **state)

@@ -217,6 +217,10 @@ static void test_epochs_end_where_the_history_ends(void **state)
 	assert_int_equal(d.epochs.count, 2);
 	assert_int_equal(hf_epoch_cache_at(&d.epochs, 5), 1);
 	assert_int_equal(hf_epoch_cache_at(&d.epochs, 9), 2);
+	a = adopted(upto(9), 2, 10);	/* an epoch without an op */
+	d = DECIDE(ec21, a, a, SILENT);
+	assert_int_equal(d.seq, 9);
+	assert_int_equal(d.epochs.count, 1);
 }
 
 static void test_two_ops_under_one_seq_are_a_conflict(void **state)

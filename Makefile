@@ -73,7 +73,7 @@ unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec tes
 	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm \
 	test_sim_world test_tools_holdfast
 contract := test_cluster test_reactor
-story :=
+story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
 # Programs of tests/sim that judge seeded runs; servers of tests/lib without a cluster; clients (linked with libnbd).
 sim_main := sim_run

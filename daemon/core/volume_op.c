@@ -130,17 +130,22 @@ void hf_volume_turn(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 	drop_laggards(v, now, out);
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		struct hf_vleg *l = &v->leg[i];
+		/*
+		 * A leg in a resync gets what is committed only. Copied blocks count once they can be read, which those
+		 * behind an uncommitted op cannot; and ops that wait for tolerance wait for this very leg.
+		 */
+		hf_seq to = l->resync ? v->committed : v->next - 1;
 		struct hf_action *a;
 
 		if (l->state != HF_VLEG_STREAMING && l->state != HF_VLEG_SYNCING)
 			continue;
 		if (l->send_busy)
 			continue;
-		if (l->sent + 1 < v->next) {
+		if (l->sent < to) {
 			a = hf_volume_emit(out, HF_ACT_APPEND);
 			a->leg = i;
 			a->from = l->sent + 1;
-			a->to = v->next - 1;
+			a->to = to;
 		} else if (l->adopted && (v->phase == HF_PHASE_SERVING || v->phase == HF_PHASE_WAITING_LEASES) &&
 			   now >= l->lease_asked_at + v->lease_ns / 4) {
 			l->lease_asked_at = now;

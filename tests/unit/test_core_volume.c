@@ -339,6 +339,34 @@ static void test_volume_leaves_a_slow_leg_out_for_a_while(void **state)
 	assert_true(r->record.leg[2].insync);
 }
 
+/* Writes wait for tolerance, tolerance waits for the resync: so the resync must not wait for the writes. */
+static void test_volume_sends_a_leg_in_a_resync_what_is_committed(void **state)
+{
+	struct hf_event done = { .kind = HF_EV_RESYNC_DONE, .leg = 1 };
+	hf_seq s;
+	(void)state;
+
+	r = rig_serving(1, 1, false, 1);
+	rig_write(r, 7);
+	rig_settle(r);
+	r->record.leg[1].insync = r->v->record.leg[1].insync = false;	/* as after a loss that was accepted */
+	r->v->tolerance = 0;
+	r->leg[1].core.state.inconsistent = true;
+	r->leg[1].core.state.resync_from = 0;
+	rig_down(r, 1);
+	s = rig_write(r, 8);
+	rig_up(r, 1);
+	rig_settle(r);
+	assert_true(hf_volume_is_blocked(r->v));
+	assert_int_equal(r->count[HF_ACT_RESYNC], 1);
+	assert_true(r->leg[1].core.last < s);
+	rig_feed(r, &done);
+	rig_settle(r);
+	rig_run(r, 1 * HF_SEC);
+	assert_true(r->record.leg[1].insync);
+	assert_int_equal(r->acked, s);
+}
+
 static void test_volume_puts_a_blank_leg_in_the_place_of_one_that_is_gone(void **state)
 {
 	struct hf_event e = { .kind = HF_EV_REPLACED, .leg = 2 };
@@ -395,6 +423,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_does_not_take_a_loaded_op_of_another_history, down),
 		cmocka_unit_test_teardown(test_volume_starts_a_leg_anew_when_the_log_ends_above_it, down),
 		cmocka_unit_test_teardown(test_volume_leaves_a_slow_leg_out_for_a_while, down),
+		cmocka_unit_test_teardown(test_volume_sends_a_leg_in_a_resync_what_is_committed, down),
 		cmocka_unit_test_teardown(test_volume_puts_a_blank_leg_in_the_place_of_one_that_is_gone, down),
 	};
 

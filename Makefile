@@ -115,6 +115,7 @@ help:
 	@echo 'make               build everything into $(O)'
 	@echo 'make demo          four hosts, a failover under load, every acknowledged write checked'
 	@echo 'make check         all tests: check-unit, check-sim, check-system'
+	@echo 'make check-mutants each guard of the protocol taken out: some test must fail'
 	@echo 'make check-sim     SEED=n N=count: simulated clusters only'
 	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
 	@echo 'make lint          the style as a test'
@@ -163,7 +164,7 @@ SEED ?= 1
 N ?= 150
 export SEED N
 
-.PHONY: check check-all check-unit check-sim check-system tests
+.PHONY: check check-all check-unit check-mutants check-sim check-system tests
 check:
 	$(Q)tools/deps test
 	$(Q)$(MAKE) --no-print-directory check-all
@@ -172,10 +173,13 @@ tests: all $(test_archives) $(test_bins) $(client_bin)
 
 parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
 check-all: tests
-	$(Q)tests/run $(O) $(parts_unit) part sim $(sim_main_bin) part system $(system)
+	$(Q)O=$(O) tests/run $(O) $(parts_unit) part mutants tests/mutants part sim $(sim_main_bin) part system $(system)
 
 check-unit: all $(test_archives) $(test_bins)
 	$(Q)tests/run $(O) $(parts_unit)
+
+check-mutants: $(test_archives) $(archives) $(test_bins)
+	$(Q)O=$(O) CC=$(CC) tests/mutants
 
 check-sim: $(sim_main_bin)
 	$(Q)tests/run $(O) part sim $(sim_main_bin)

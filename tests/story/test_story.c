@@ -79,8 +79,8 @@ static void story_failover(void **state)
 	rig_serve(r, 1);
 	rig_serve(r, 2);
 	rig_down(r, 0);
-	begin(r, "The primary dies. Op 2 is on two fragments of three: nobody knows whether it was acknowledged, so it is "
-		 "kept, made durable on every leg, then served (R8, R9, R10).");
+	begin(r, "The primary dies. Op 2 is on two fragments of three: nobody knows whether it was acknowledged, so it "
+		 "is kept, made durable on every leg, then served (R8, R9, R10).");
 	rig_primary(r, 1, false);
 	rig_cas(r, 0);
 	rig_tick(r, 1100 * HF_MS);
@@ -122,8 +122,8 @@ static void story_suspect(void **state)
 	rig_serve(r, 1);
 	rig_down(r, 0);
 	r->leg[2].core.suspect = true;
-	begin(r, "The same, but the end of leg 2's log is unreadable: it may have held op 2. Nothing is cut until leg 0 is "
-		 "back and shows that it never had it (H2, H3).");
+	begin(r, "The same, but the end of leg 2's log is unreadable: it may have held op 2. Nothing is cut until leg "
+		 "0 is back and shows that it never had it (H2, H3).");
 	rig_primary(r, 1, false);
 	rig_cas(r, 0);
 	rig_tick(r, 1100 * HF_MS);
@@ -143,8 +143,8 @@ static void story_leg_dies(void **state)
 	struct rig *r = rig_serving(1, 2, false, 1);
 	(void)state;
 
-	begin(r, "A leg's host dies. A write waits for it, then the set goes on without it; it comes back, catches up from "
-		 "the log, and is waited for before the record says so (R5, R6, H6).");
+	begin(r, "A leg's host dies. A write waits for it, then the set goes on without it; it comes back, catches up "
+		 "from the log, and is waited for before the record says so (R5, R6, H6).");
 	rig_down(r, 2);
 	rig_write(r, 7);
 	rig_settle(r);
@@ -173,8 +173,8 @@ static void story_resync(void **state)
 	rig_settle(r);
 	rig_tick(r, 400 * HF_MS);
 	rig_settle(r);
-	begin(r, "A leg comes back after the log has moved on: chunks that changed since are copied beneath live writes, "
-		 "then it is consistent and added (R6, H22, H23). It gets what is committed, not what waits.");
+	begin(r, "A leg comes back after the log has moved on: chunks that changed since are copied beneath live "
+		 "writes, then it is consistent and added (R6, H22, H23). It gets what is committed, not what waits.");
 	rig_up(r, 2);
 	rig_serve(r, 2);
 	rig_serve(r, 2);
@@ -249,8 +249,8 @@ static void story_memory(void **state)
 	rig_settle(r);
 	rig_down(r, 0);
 	hf_leg_init(&r->leg[1].core, &id, &blank, 0, 0, 0, 0, false, r->now, 2 * HF_SEC);
-	begin(r, "Leg 1 answers with an empty log, but the record says that it had activated epoch 1: it lost its memory, "
-		 "its emptiness proves nothing, and nobody is served until leg 0 is back (H9, guard MEMORY).");
+	begin(r, "Leg 1 answers with an empty log, but the record says that it had activated epoch 1: it lost its "
+		 "memory, its emptiness proves nothing, and nobody is served until leg 0 is back (H9, guard MEMORY).");
 	rig_primary(r, 1, false);
 	rig_cas(r, 0);
 	rig_tick(r, 1100 * HF_MS);
@@ -272,8 +272,8 @@ static void story_decide_again(void **state)
 	rig_write(r, 7);
 	rig_settle(r);
 	rig_down(r, 0);
-	begin(r, "Leg 2 dies between its promise and its adopt; leg 0, away until now, comes back. The decision is taken "
-		 "again under a new epoch, for one epoch has one history (R1, R9).");
+	begin(r, "Leg 2 dies between its promise and its adopt; leg 0, away until now, comes back. The decision is "
+		 "taken again under a new epoch, for one epoch has one history (R1, R9).");
 	rig_primary(r, 1, false);
 	rig_cas(r, 0);
 	rig_tick(r, 1100 * HF_MS);
@@ -303,8 +303,8 @@ static void story_accepted_loss(void **state)
 	rig_serve(r, 1);
 	rig_down(r, 0);
 	r->leg[2].core.suspect = true;
-	begin(r, "Leg 0 is gone for good and leg 2 proves nothing: only the operator can give op 2 up. The lineage changes "
-		 "(H27).");
+	begin(r, "Leg 0 is gone for good and leg 2 proves nothing: only the operator can give op 2 up. The lineage "
+		 "changes (H27).");
 	rig_primary(r, 1, true);
 	rig_cas(r, 0);
 	rig_tick(r, 1100 * HF_MS);

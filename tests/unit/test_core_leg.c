@@ -98,6 +98,8 @@ static void test_leg_takes_no_op_before_it_adopted(void **state)
 	used();
 	assert_int_equal(prepare(2, 2, 1, &persist), HF_LEG_OK);
 	e = op(2);
+	assert_int_equal(hf_leg_append(&leg, 2, &e), HF_APPEND_WRONG_STATE);
+	e = op(1);				/* fits its log, but perhaps not the history that was decided */
 	assert_int_equal(hf_leg_append(&leg, 2, &e), HF_APPEND_WRONG_STATE);	/* guard ACTIVATED */
 	assert_int_equal(adopt_log(2, 4, 3), HF_LEG_OK);
 	e = op(2);

@@ -58,7 +58,7 @@ src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemo
 src_holdfast := tools/args.c tools/client.c tools/cmd_dev.c tools/cmd_host.c tools/cmd_promote.c \
 	tools/cmd_status.c tools/cmd_volume.c tools/dev.c tools/dev_process.c tools/holdfast.c tools/merge.c \
 	tools/output.c
-src_holdfast-inspect := tools/inspect.c
+src_holdfast-inspect := tools/inspect.c tools/leglog.c
 src_holdfast-verify := tools/verify.c
 src_holdfast-bench-engine :=
 programs := holdfastd holdfast holdfast-inspect holdfast-verify holdfast-bench-engine

@@ -33,23 +33,22 @@ static bool read_at(const struct leg *l, uint64_t off, void *buf, size_t len)
 	return pread(l->log.fd, buf, len, (off_t)off) == (ssize_t)len;
 }
 
-static void show_entry(const struct hf_entry *e, bool alive)
+static void show_entry(const struct leglog *log, const struct leglog_place *at, const struct hf_entry *e)
 {
 	static const char *const name[] = { "?", "write", "zero", "resize", "nop", "resync" };
 
-	printf("  %-6s epoch %llu seq %llu lba %llu blocks %u chain %08x%s\n", name[e->type],
+	printf("  %-6s epoch %llu seq %llu lba %llu blocks %u chain %08x at %llu%s\n", name[e->type],
 	       (unsigned long long)e->epoch, (unsigned long long)e->seq, (unsigned long long)e->lba, e->nblocks,
-	       e->chain, alive ? "" : " (cut)");
+	       e->chain, (unsigned long long)leglog_file_offset(log, at, at->payload), at->alive ? "" : " (cut)");
 }
 
 static void on_entry(void *ctx, const struct leglog *log, const struct leglog_place *at, const struct hf_entry *e)
 {
 	struct leg *l = ctx;
 
-	(void)log;
 	l->f.entries++;
 	if (l->show)
-		show_entry(e, at->alive);
+		show_entry(log, at, e);
 	if (e->type == HF_OP_RESYNC) {
 		l->f.resyncs++;
 		return;

@@ -84,6 +84,11 @@ void leglog_fragment(const struct leglog *l, const struct leglog_place *at, uint
 	stream(l, at->off, at->payload + block * l->frag, out, l->frag);
 }
 
+uint64_t leglog_file_offset(const struct leglog *l, const struct leglog_place *at, uint32_t pos)
+{
+	return l->sb.log_off + at->off + pos / HF_DISK_SECTOR_DATA * HF_DISK_SECTOR + pos % HF_DISK_SECTOR_DATA;
+}
+
 void leglog_entry(const struct leglog *l, const struct leglog_place *at, struct hf_entry *out)
 {
 	uint8_t head[HF_DISK_ENTRY_HEAD + 8 * HF_WRITE_BLOCKS_MAX];

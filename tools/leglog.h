@@ -57,6 +57,8 @@ int leglog_open(struct leglog *l, const char *path, const char **why);
 void leglog_close(struct leglog *l);
 /* `older`: also what lies before the checkpoint and was not overwritten, first. Batches in their order. */
 void leglog_walk(struct leglog *l, bool older, const struct leglog_visitor *v);
+/* Where byte `pos` of the stream of the batch at `at` stands in the file. */
+uint64_t leglog_file_offset(const struct leglog *l, const struct leglog_place *at, uint32_t pos);
 /* The entry found at `at`, again. */
 void leglog_entry(const struct leglog *l, const struct leglog_place *at, struct hf_entry *out);
 /* Fragment `block` of the entry found at `at`. */

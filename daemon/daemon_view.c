@@ -220,6 +220,7 @@ void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum
 	out->acked_at_most = dec->seq;
 	out->decided_seq = dec->seq;
 	out->decided_chain = dec->chain;
+	out->history = dec->epochs;
 	if (dec->epochs.count)
 		out->decided_epoch = dec->epochs.at[dec->epochs.count - 1].epoch;
 	if (dec->seen > dec->seq) {

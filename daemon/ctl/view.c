@@ -341,6 +341,17 @@ static json_t *extents_json(const struct hf_certificate *cert)
 	return list;
 }
 
+static json_t *history_json(const struct hf_epoch_cache *history)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < history->count; i++)
+		json_array_append_new(list, checked(json_pack("{s:I, s:I}", "epoch",
+							      (json_int_t)history->at[i].epoch, "start",
+							      (json_int_t)history->at[i].start)));
+	return list;
+}
+
 static json_t *time_json(uint64_t wall_ns)
 {
 	time_t seconds = (time_t)(wall_ns / HF_SEC);
@@ -374,6 +385,7 @@ json_t *hf_certificate_json(const struct hf_certificate *cert)
 	json_object_set_new(object, "committed", json_integer((json_int_t)cert->committed));
 	json_object_set_new(object, "acked_at_most", json_integer((json_int_t)cert->acked_at_most));
 	json_object_set_new(object, "decided", decided);
+	json_object_set_new(object, "history", history_json(&cert->history));
 	json_object_set_new(object, "cut", cut);
 	json_object_set_new(object, "ops_lost", json_integer((json_int_t)cert->ops_lost));
 	json_object_set_new(object, "extent_count", json_integer((json_int_t)cert->extent_count));

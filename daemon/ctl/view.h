@@ -128,6 +128,7 @@ struct hf_certificate {
 	hf_epoch decided_epoch;
 	hf_seq decided_seq;
 	uint32_t decided_chain;
+	struct hf_epoch_cache history;	/* which epoch every seq up to decided_seq is of */
 	uint64_t cut_count;		/* ops (cut_from..cut_to) that were never acknowledged and are dropped */
 	hf_seq cut_from, cut_to;
 	char cut_why[256];

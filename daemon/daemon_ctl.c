@@ -191,7 +191,44 @@ void hf_daemon_promote_poll(struct hf_daemon *d)
 	}
 }
 
-/* What a promotion here would meet, without changing anything: who is reachable, and whether that is enough. */
+/* What this host's own leg would answer to PREPARE; other hosts' legs are asked by a promotion only. */
+static void own_leg(struct hf_daemon *d, struct hf_certificate *c, struct hf_certificate_leg *out)
+{
+	struct hf_agent_leg *l = hf_agent_find_leg(&d->agent, &out->uuid);
+	const char *why = NULL;
+	struct hf_store_status st;
+
+	if (!l || l->state != HF_AGENT_LEG_OPEN) {
+		why = "it is not open on its host";
+	} else {
+		const struct hf_leg_state *state = hf_store_state(l->run.store);
+
+		hf_store_status(l->run.store, &st);
+		out->suspect = st.suspect;
+		out->last_epoch = st.last_epoch;
+		out->last_seq = st.last_seq;
+		out->commit = st.commit;
+		out->chain = st.last_chain;
+		if (l->run.failed || state->failed)
+			why = "it has failed";
+		else if (state->inconsistent)
+			why = "its resync has not ended";
+		else if (state->activated < out->activated)
+			why = "it has lost its memory (older than recorded)";
+		out->activated = state->activated;
+	}
+	if (out->valid && !why) {
+		c->committed = out->commit;
+	} else if (why) {
+		out->valid = false;
+		snprintf(out->reason, sizeof(out->reason), "%s", why);
+	}
+}
+
+/*
+ * What a promotion here would meet, without changing anything: who is reachable, whether that is enough, and what this
+ * host's own leg holds.
+ */
 static void dry_run(struct hf_daemon *d, struct hf_ctl_call *call, const struct hf_agent_volume *av)
 {
 	struct hf_certificate *c = calloc(1, sizeof(*c));
@@ -219,12 +256,14 @@ static void dry_run(struct hf_daemon *d, struct hf_ctl_call *call, const struct 
 		l->activated = r->leg[i].activated;
 		l->answered = hf_peer_is_up(hf_host_peer(&d->agent.host, r->leg[i].host));
 		l->valid = l->answered && r->leg[i].insync;
-		if (l->valid)
-			set |= HF_LEG_BIT(i);
 		snprintf(l->reason, sizeof(l->reason), "%s",
 			 !l->answered	     ? "its host is not reachable from here"
 			 : !r->leg[i].insync ? "it is not in the in-sync set"
 					     : "");
+		if (strcmp(l->host, d->config.name) == 0)
+			own_leg(d, c, l);
+		if (l->valid)
+			set |= HF_LEG_BIT(i);
 	}
 	tol = hf_insync_tolerance(r, set);
 	c->outcome = HF_OUTCOME_DRY_RUN;

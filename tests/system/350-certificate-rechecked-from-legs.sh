@@ -12,9 +12,13 @@ must 'a second one is served' create_2_1 other
 must 'something is written' "$VERIFY" load "$(nbd_uri vol)" "$T/state" --seconds 1 --blocks 2048 --depth 16
 must 'a client goes on to write to the second' load_start other --blocks 2048 --depth 16
 must 'their primary is killed' dev kill hostA
+hf promote vol --to hostB --dry-run --json >"$T/dry.json"
 hf promote vol --to hostB --json >"$T/cert.json"
 hf promote other --to hostC --json >"$T/other.json"
 must 'they were promoted' jq -es 'all(.outcome == "promoted" and (.history | length > 0))' "$T"/{cert,other}.json
+
+own() { jq -ce '.legs[] | select(.host == "hostB") | [.last_epoch, .last_seq, .chain]' "$1"; }
+ok "a dry run had told what the host's own leg holds" test "$(own "$T/dry.json")" = "$(own "$T/cert.json")"
 
 # leg HOST VOLUME: its file.
 leg() {

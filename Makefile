@@ -173,7 +173,8 @@ tests: all $(test_archives) $(test_bins) $(client_bin)
 
 parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
 check-all: tests
-	$(Q)O=$(O) tests/run $(O) $(parts_unit) part mutants tests/mutants part sim $(sim_main_bin) part system $(system)
+	$(Q)O=$(O) tests/run $(O) $(parts_unit) part mutants tests/mutants part sim $(sim_main_bin) \
+		part system $(system)
 
 check-unit: all $(test_archives) $(test_bins)
 	$(Q)tests/run $(O) $(parts_unit)

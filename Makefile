@@ -161,7 +161,7 @@ $(O)/%.o: %.c Makefile | $(O)/.deps
 # `check` and `demo` are first commands on a fresh machine: they install what is missing, then build.
 system := $(sort $(wildcard tests/system/[0-9]*.sh))
 SEED ?= 1
-N ?= 150
+N ?= 2000
 export SEED N
 
 .PHONY: check check-all check-unit check-mutants check-sim check-system tests

@@ -230,8 +230,15 @@ void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum
 		if (p->accepted_loss) {
 			out->ops_lost = out->cut_count;
 			out->acked_at_most = dec->seen;
+			out->extent_count = p->risk_count;
+			for (uint32_t i = 0; i < p->risk_count && i < HF_VIEW_EXTENTS_MAX && i < HF_RISK_MAX; i++) {
+				out->extent[i].lba = p->risk[i].lba;
+				out->extent[i].nblocks = p->risk[i].nblocks;
+			}
 			snprintf(out->cut_why, sizeof(out->cut_why),
-				 "the operator accepted the loss of ops that cannot be decoded");
+				 "the operator accepted the loss of ops that cannot be decoded%s",
+				 p->risk_incomplete ? "; a leg did not show all of its part, so more extents than listed "
+						      "may be at risk" : "");
 		} else {
 			snprintf(out->cut_why, sizeof(out->cut_why), "never acknowledged: %s",
 				 dec->nack_clean ? "an in-sync leg with a clean log does not hold them"

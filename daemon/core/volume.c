@@ -186,6 +186,7 @@ static void on_tick(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 		hf_volume_membership(v, now, out);
 		break;
 	case HF_PHASE_PREPARING:
+	case HF_PHASE_SURVEYING:
 	case HF_PHASE_LOADING:
 	case HF_PHASE_ADOPTING:
 	case HF_PHASE_ACTIVATING:
@@ -235,6 +236,10 @@ void hf_volume_step(struct hf_volume *v, const struct hf_event *e, struct hf_act
 	case HF_EV_UNSENDABLE:
 		hf_assert(e->leg < v->record.leg_count);
 		hf_volume_leg_event(v, e, out);
+		break;
+	case HF_EV_SURVEYED:
+		hf_assert(e->leg < v->record.leg_count);
+		hf_volume_surveyed(v, e, out);
 		break;
 	case HF_EV_LOADED:
 		hf_volume_loaded(v, e, out);

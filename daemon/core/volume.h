@@ -21,6 +21,7 @@ enum hf_phase {
 	HF_PHASE_IDLE,
 	HF_PHASE_CLAIMING,		/* compare-and-swap of epoch + 1 is under way (R1, R7) */
 	HF_PHASE_PREPARING,		/* asking the in-sync legs for promises */
+	HF_PHASE_SURVEYING,		/* reading what is about to be given up by the operator's word (H27) */
 	HF_PHASE_LOADING,		/* reading ops that some legs lack from legs that have them (R9) */
 	HF_PHASE_ADOPTING,		/* legs truncate, take missing ops, activate */
 	HF_PHASE_ACTIVATING,		/* compare-and-swap: who adopted is the in-sync set */
@@ -64,6 +65,11 @@ struct hf_vleg {
 	uint32_t tries;
 };
 
+struct hf_extent {
+	uint64_t lba, nblocks;
+};
+#define HF_RISK_MAX 1024u		/* extents */
+
 /* Times of each phase's end, absolute; 0: not reached. For the certificate. */
 struct hf_promotion {
 	hf_nsec started, claimed, prepared, loaded, adopted, activated, serving;
@@ -73,6 +79,10 @@ struct hf_promotion {
 	struct hf_decision decision;
 	struct hf_promise reply[HF_LEGS_MAX]; /* as used for the decision */
 	bool accepted_loss;
+	/* accepted_loss: what the ops that were given up would have written, as far as legs showed it (H27) */
+	struct hf_extent risk[HF_RISK_MAX];
+	uint32_t risk_count;		/* more than HF_RISK_MAX are counted only */
+	bool risk_incomplete;		/* a leg did not show its part in time */
 };
 
 struct hf_volume {
@@ -99,9 +109,9 @@ struct hf_volume {
 	const char *stop_why;
 	hf_epoch epoch;
 	struct hf_vleg leg[HF_LEGS_MAX];
-	hf_nsec prepare_deadline, adopt_deadline, serve_at, evicted_slow_at;
+	hf_nsec prepare_deadline, survey_deadline, adopt_deadline, serve_at, evicted_slow_at;
 	struct hf_promotion promotion;
-	hf_legs adopt_set;
+	hf_legs adopt_set, survey_set;
 	struct hf_epoch_cache history;
 	hf_seq load_next;
 	/* log */
@@ -131,6 +141,7 @@ enum hf_event_kind {
 	HF_EV_REPLACED,			/* leg, incarnation: uuid of the blank leg that was made in its place */
 	HF_EV_RESYNC_DONE,		/* leg: every changed chunk is durable on it */
 	HF_EV_UNSENDABLE,		/* leg: the next op that it needs is in no log here any more */
+	HF_EV_SURVEYED,			/* leg; entry: one that it shows; NULL: that was all, or result != 0 */
 	HF_EV_LOADED,			/* entry: the next op of LOAD; result != 0: it cannot be read now */
 	HF_EV_OP,			/* entry: type, lba, nblocks, block_crc; only when hf_volume_can_admit() */
 	HF_EV_TURN,			/* end of the reactor's turn: send what is ready */
@@ -159,6 +170,7 @@ enum hf_action_kind {
 	HF_ACT_CAS,			/* v->proposal against v->ver */
 	HF_ACT_PREPARE,			/* leg */
 	HF_ACT_ADOPT,			/* leg, adopt */
+	HF_ACT_SURVEY,			/* leg, [from, to]: give SURVEYED for each entry there is, heads only */
 	HF_ACT_LOAD,			/* [from, to]: give LOADED for each in order */
 	HF_ACT_APPEND,			/* leg, ops [from, to] are ready; then hf_volume_sent() */
 	HF_ACT_LEASE,			/* leg: nothing to send, but the lease wants renewal */

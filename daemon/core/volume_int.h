@@ -7,6 +7,7 @@
 
 /* Timing policy. */
 #define HF_PREPARE_WAIT_NS (1 * HF_SEC)		/* for silent legs, before deciding without them */
+#define HF_SURVEY_WAIT_NS (2 * HF_SEC)
 #define HF_ADOPT_WAIT_NS (1 * HF_SEC)
 #define HF_EVICT_DOWN_NS (300 * HF_MS)		/* a member without a connection, while ops wait for it */
 #define HF_EVICT_IDLE_NS (5 * HF_SEC)		/* the same, when nothing waits */
@@ -25,6 +26,7 @@ void hf_volume_propose(struct hf_volume *v, struct hf_actions *out);
 void hf_volume_claim(struct hf_volume *v, struct hf_actions *out);
 void hf_volume_claimed(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
 void hf_volume_try_decide(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
+void hf_volume_surveyed(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out);
 void hf_volume_loaded(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out);
 /* Send ADOPT of the decided history to a leg that promised. */
 void hf_volume_adopt_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *out);

@@ -213,6 +213,8 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		l->gone = false;
 		l->state = HF_VLEG_PROMISED;
 	}
+	if (v->phase == HF_PHASE_SURVEYING && p->result == HF_LEG_OK && is_member(v, e->leg))
+		v->phase = HF_PHASE_PREPARING;	/* it may have what was about to be given up */
 	if (v->phase == HF_PHASE_PREPARING) {
 		hf_volume_try_decide(v, e->now, out);
 		return;

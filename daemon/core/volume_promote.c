@@ -2,7 +2,7 @@
 /*
  * volume_promote - from the claim of an epoch to the first answer of a client (docs/SAFETY.md R7-R10).
  *
- * CLAIMING -> PREPARING -> (LOADING) -> ADOPTING -> ACTIVATING -> LEASE_WAIT -> SERVING.
+ * CLAIMING -> PREPARING -> (SURVEYING) -> (LOADING) -> ADOPTING -> ACTIVATING -> LEASE_WAIT -> SERVING.
  */
 #include <string.h>
 
@@ -163,6 +163,64 @@ static void take_decision(struct hf_volume *v, hf_legs valid, hf_nsec now, struc
 	start_adopting(v, now, out);
 }
 
+/* Add to what is at risk; blocks that are in the list already, or next to them, make no new extent. */
+static void add_risk(struct hf_promotion *p, uint64_t lba, uint64_t nblocks)
+{
+	for (uint32_t i = 0; i < p->risk_count && i < HF_RISK_MAX; i++) {
+		struct hf_extent *x = &p->risk[i];
+		uint64_t end = x->lba + x->nblocks, last = lba + nblocks;
+
+		if (lba > end || last < x->lba)
+			continue;
+		x->lba = lba < x->lba ? lba : x->lba;
+		x->nblocks = (last > end ? last : end) - x->lba;
+		return;
+	}
+	if (p->risk_count < HF_RISK_MAX)
+		p->risk[p->risk_count] = (struct hf_extent){ lba, nblocks };
+	p->risk_count++;
+}
+
+/* The legs drop these ops when they adopt, so their heads are read before (H27). */
+static void start_survey(struct hf_volume *v, hf_legs valid, hf_nsec now, struct hf_actions *out)
+{
+	struct hf_promotion *p = &v->promotion;
+
+	p->risk_count = 0;
+	p->risk_incomplete = false;
+	v->survey_set = 0;
+	v->survey_deadline = now + HF_SURVEY_WAIT_NS;
+	v->phase = HF_PHASE_SURVEYING;
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		struct hf_action *a;
+
+		if (!(valid & HF_LEG_BIT(i)) || p->reply[i].last <= p->decision.seq)
+			continue;
+		v->survey_set |= HF_LEG_BIT(i);
+		a = hf_volume_emit(out, HF_ACT_SURVEY);
+		a->leg = i;
+		a->from = p->decision.seq + 1;
+		a->to = p->reply[i].last;
+	}
+	if (!v->survey_set)
+		take_decision(v, valid, now, out);
+}
+
+void hf_volume_surveyed(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
+{
+	if (v->phase != HF_PHASE_SURVEYING || !(v->survey_set & HF_LEG_BIT(e->leg)))
+		return;
+	if (e->entry) {
+		if (e->entry->seq > v->promotion.decision.seq && e->entry->nblocks)
+			add_risk(&v->promotion, e->entry->lba, e->entry->nblocks);
+		return;
+	}
+	v->promotion.risk_incomplete |= e->result != 0;
+	v->survey_set &= ~HF_LEG_BIT(e->leg);
+	if (!v->survey_set)
+		take_decision(v, v->promotion.valid, e->now, out);
+}
+
 /* Would the volume still keep its promise with these legs only? */
 static bool is_enough(const struct hf_volume *v, hf_legs set)
 {
@@ -218,11 +276,14 @@ void hf_volume_try_decide(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 
 		if (!v->accept_loss || !decodable)
 			return;		/* wait for more legs, or for the operator's word (H27) */
-		p->accepted_loss = true;
 	}
+	p->accepted_loss = p->decision.verdict != HF_VERDICT_OK;
 	if (!is_enough(v, valid))
 		return;
-	take_decision(v, valid, now, out);
+	if (p->accepted_loss)
+		start_survey(v, valid, now, out);
+	else
+		take_decision(v, valid, now, out);
 }
 
 /* Is this the next op of the decided history? Legs may send anything. */
@@ -367,6 +428,10 @@ void hf_volume_promote_tick(struct hf_volume *v, hf_nsec now, struct hf_actions 
 			hf_volume_prepare_leg(v, i, out);
 	}
 	hf_volume_try_decide(v, now, out);
+	if (v->phase == HF_PHASE_SURVEYING && now >= v->survey_deadline) {
+		v->promotion.risk_incomplete = true;
+		take_decision(v, v->promotion.valid, now, out);
+	}
 	hf_volume_try_activate(v, now, out);
 	maybe_start_over(v, now, out);
 	if (v->phase == HF_PHASE_WAITING_LEASES && now >= v->serve_at)

@@ -772,10 +772,11 @@ static bool fetch_reply(struct hf_leg_run *l, struct hf_conn *c, const struct hf
 
 		if (hf_store_entry(l->store, s, &e, NULL))
 			break;
-		len = hf_entry_has_payload(&e) ? e.nblocks * fs : 0;
+		len = hf_entry_has_payload(&e) && !m->heads_only ? e.nblocks * fs : 0;
 		if (out.meta_len + hf_wire_entry_size(&e) > meta_max || out.data_len + len > data_max)
 			break;
-		hf_assert(hf_store_entry(l->store, s, &e, data + out.data_len) == 0);
+		if (len)
+			hf_assert(hf_store_entry(l->store, s, &e, data + out.data_len) == 0);
 		out.meta_len += hf_wire_entry_encode(reply + out.meta_len, &e);
 		out.data_len += len;
 		out.count++;

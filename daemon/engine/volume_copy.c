@@ -52,6 +52,20 @@ static hf_legs load_sources(struct hf_volume_run *v, hf_seq seq)
 	return count == v->core->record.geometry.k ? frags : 0;
 }
 
+static bool send_fetch(struct hf_volume_run *v, uint32_t leg, const struct hf_wire_fetch *m, uint64_t tag)
+{
+	struct hf_wire_header h = {
+		.type = HF_WIRE_FETCH, .leg = v->core->record.leg[leg].uuid, .epoch = v->core->epoch, .tag = tag};
+	struct hf_conn *c = hf_volume_run_conn(v, leg);
+	uint8_t *meta = c ? hf_conn_reserve(c, 64, 0, true) : NULL;
+
+	if (!meta)
+		return false;
+	h.meta_len = hf_wire_fetch_encode(meta, m);
+	hf_conn_commit(c, &h);
+	return true;
+}
+
 static void load_next(struct hf_volume_run *v)
 {
 	struct hf_load *l = &v->load;
@@ -67,20 +81,8 @@ static void load_next(struct hf_volume_run *v)
 		return;
 	}
 	for (uint32_t i = 0; i < v->core->record.leg_count; i++) {
-		struct hf_wire_header h = {.type = HF_WIRE_FETCH,
-					   .leg = v->core->record.leg[i].uuid,
-					   .epoch = v->core->epoch,
-					   .tag = l->tag};
-		struct hf_conn *c = hf_volume_run_conn(v, i);
-		uint8_t *meta;
-
-		if (!(l->asked & HF_LEG_BIT(i)))
-			continue;
-		meta = hf_conn_reserve(c, 64, 0, true);
-		if (!meta)
-			continue;
-		h.meta_len = hf_wire_fetch_encode(meta, &m);
-		hf_conn_commit(c, &h);
+		if (l->asked & HF_LEG_BIT(i))
+			send_fetch(v, i, &m, l->tag);
 	}
 }
 
@@ -154,6 +156,53 @@ static void load_complete(struct hf_volume_run *v)
 		load_next(v);
 }
 
+/* SURVEY: heads of entries from one leg. */
+
+static void survey_end(struct hf_volume_run *v, uint32_t leg, int result)
+{
+	struct hf_event e = { .kind = HF_EV_SURVEYED, .leg = leg, .result = result };
+
+	v->survey[leg].tag = 0;
+	hf_volume_run_step(v, &e);
+}
+
+static void survey_next(struct hf_volume_run *v, uint32_t leg)
+{
+	struct hf_survey *x = &v->survey[leg];
+	struct hf_wire_fetch m = { .from = x->next, .to = x->to, .heads_only = true };
+
+	x->tag = ++v->tag_generation;
+	if (!send_fetch(v, leg, &m, x->tag))
+		survey_end(v, leg, -EIO);
+}
+
+void hf_volume_survey_start(struct hf_volume_run *v, uint32_t leg, hf_seq from, hf_seq to)
+{
+	v->survey[leg] = (struct hf_survey){ .next = from, .to = to };
+	survey_next(v, leg);
+}
+
+static void survey_answer(struct hf_volume_run *v, uint32_t leg, const struct hf_wire_header *h, const uint8_t *meta)
+{
+	struct hf_survey *x = &v->survey[leg];
+	struct hf_entry entry;
+	struct hf_event e = { .kind = HF_EV_SURVEYED, .leg = leg, .entry = &entry };
+	uint32_t pos = 0;
+
+	for (uint32_t i = 0; i < h->count; i++) {
+		if (hf_wire_entry_decode(meta, h->meta_len, &pos, &entry) || entry.seq != x->next) {
+			survey_end(v, leg, -EPROTO);
+			return;
+		}
+		x->next++;
+		hf_volume_run_step(v, &e);
+	}
+	if (h->count && x->next <= x->to)
+		survey_next(v, leg);
+	else
+		survey_end(v, leg, x->next <= x->to ? -EIO : 0);
+}
+
 void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct hf_wire_header *h, const uint8_t *meta,
 			   const uint8_t *data)
 {
@@ -161,6 +210,10 @@ void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct h
 	uint32_t pos = 0, want;
 	struct hf_entry e;
 
+	if (v->survey[leg].tag && h->tag == v->survey[leg].tag) {
+		survey_answer(v, leg, h, meta);
+		return;
+	}
 	if (!l->active || h->tag != l->tag || !(l->asked & ~l->got & HF_LEG_BIT(leg)))
 		return;
 	if (h->count != 1 || hf_wire_entry_decode(meta, h->meta_len, &pos, &e) || e.seq != l->next) {

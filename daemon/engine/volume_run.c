@@ -441,6 +441,9 @@ static void do_action(struct hf_volume_run *v, const struct hf_action *a)
 	case HF_ACT_ADOPT:
 		hf_volume_send_adopt(v, a->leg, &a->adopt);
 		break;
+	case HF_ACT_SURVEY:
+		hf_volume_survey_start(v, a->leg, a->from, a->to);
+		break;
 	case HF_ACT_LOAD:
 		hf_volume_load_start(v, a->from, a->to);
 		break;

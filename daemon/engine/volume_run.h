@@ -71,6 +71,12 @@ struct hf_load {
 	uint8_t *frag[HF_LEGS_MAX];	/* what each leg sent, until all have */
 };
 
+/* Heads of entries that a leg shows, one frame after the other. */
+struct hf_survey {
+	hf_seq next, to;
+	uint64_t tag;			/* 0: none under way */
+};
+
 struct hf_volume_run {
 	struct hf_list link;		/* host->volumes */
 	struct hf_host *host;
@@ -112,6 +118,7 @@ struct hf_volume_run {
 	uint64_t tag_generation;
 	/* copying */
 	struct hf_load load;
+	struct hf_survey survey[HF_LEGS_MAX];
 	struct hf_resync *resync[HF_LEGS_MAX];
 	uint8_t *replay;		/* payload of one op read back from the local log */
 	/* counters */
@@ -209,6 +216,7 @@ void hf_volume_read_leg_lost(struct hf_volume_run *v, uint32_t leg);
 void hf_volume_read_retry(struct hf_volume_run *v);
 void hf_volume_read_stop(struct hf_volume_run *v);
 
+void hf_volume_survey_start(struct hf_volume_run *v, uint32_t leg, hf_seq from, hf_seq to);
 void hf_volume_load_start(struct hf_volume_run *v, hf_seq from, hf_seq to);
 void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct hf_wire_header *h, const uint8_t *meta,
 			   const uint8_t *data);

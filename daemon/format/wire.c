@@ -501,6 +501,8 @@ uint32_t hf_wire_fetch_encode(void *meta, const struct hf_wire_fetch *m)
 
 	hf_cursor_put64(&c, m->from);
 	hf_cursor_put64(&c, m->to);
+	hf_cursor_put8(&c, m->heads_only);
+	hf_cursor_put_zeros(&c, 7);
 	return written(&c);
 }
 
@@ -509,9 +511,14 @@ int hf_wire_fetch_decode(const void *meta, uint32_t len, struct hf_wire_fetch *o
 	struct hf_cursor c = hf_cursor_over(meta, len);
 	struct hf_wire_fetch m = { 0 };
 
+	uint8_t heads_only;
+
 	m.from = hf_cursor_get64(&c);
 	m.to = hf_cursor_get64(&c);
-	if (m.from == 0 || m.from > m.to)
+	heads_only = hf_cursor_get8(&c);
+	hf_cursor_get_zeros(&c, 7);
+	m.heads_only = heads_only;
+	if (m.from == 0 || m.from > m.to || heads_only > 1)
 		c.bad = true;
 	FINISH(&c, out, m);
 }

@@ -115,6 +115,7 @@ int hf_wire_read_data_decode(const void *meta, uint32_t len, struct hf_wire_read
 
 /* FETCH: log entries [from, to]; the answer has as many as fit, at least one, or none with `epoch` of the header 0. */
 struct hf_wire_fetch {
+	bool heads_only;		/* entries without their fragments (H27) */
 	hf_seq from, to;
 };
 uint32_t hf_wire_fetch_encode(void *meta, const struct hf_wire_fetch *m);

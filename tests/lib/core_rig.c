@@ -14,7 +14,7 @@
 static const char *const action_name[] = {
 	[HF_ACT_GET_RECORD] = "get-record", [HF_ACT_CAS] = "cas",
 	[HF_ACT_PREPARE] = "prepare",	    [HF_ACT_ADOPT] = "adopt",
-	[HF_ACT_LOAD] = "load",		    [HF_ACT_APPEND] = "append",
+	[HF_ACT_SURVEY] = "survey",	    [HF_ACT_LOAD] = "load",		    [HF_ACT_APPEND] = "append",
 	[HF_ACT_LEASE] = "lease",	    [HF_ACT_COMMITTED] = "committed",
 	[HF_ACT_RELEASE] = "release",	    [HF_ACT_RESYNC] = "resync",
 	[HF_ACT_RESYNC_STOP] = "resync-stop", [HF_ACT_SYNCED] = "synced",
@@ -124,6 +124,18 @@ static void load(struct rig *r, hf_seq from, hf_seq to)
 	}
 }
 
+static void survey(struct rig *r, const struct hf_action *a)
+{
+	struct hf_event e = { .kind = HF_EV_SURVEYED, .leg = a->leg };
+
+	for (hf_seq s = a->from; s <= a->to; s++) {
+		e.entry = &r->leg[a->leg].log[s % RIG_LOG];
+		rig_feed(r, &e);
+	}
+	e.entry = NULL;
+	rig_feed(r, &e);
+}
+
 static void act(struct rig *r, const struct hf_action *a)
 {
 	struct rig_request *q;
@@ -157,6 +169,7 @@ static void act(struct rig *r, const struct hf_action *a)
 		if (q)
 			q->adopt = a->adopt;
 		break;
+	case HF_ACT_SURVEY:
 	case HF_ACT_APPEND:
 		put(r, " leg %u", a->leg);
 		/* fall through */
@@ -195,6 +208,8 @@ static void act(struct rig *r, const struct hf_action *a)
 	put(r, "\n");
 	if (a->kind == HF_ACT_APPEND)
 		append(r, a);
+	if (a->kind == HF_ACT_SURVEY)
+		survey(r, a);
 	if (a->kind == HF_ACT_LOAD)
 		load(r, a->from, a->to);
 }

@@ -312,6 +312,8 @@ static void story_accepted_loss(void **state)
 	rig_tick(r, 3 * HF_SEC);
 	rig_settle(r);
 	assert_true(r->v->promotion.accepted_loss);
+	assert_int_equal(r->v->promotion.risk_count, 1);
+	assert_int_equal(r->v->promotion.risk[0].lba, 8);
 	tell(r, "accepted-loss");
 }
 

@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# When an acknowledged op cannot be decoded any more, a promotion refuses; with --accept-data-loss it goes on, and its
+# certificate names the blocks that are given up (docs/SAFETY.md H27).
+# shellcheck source-path=SCRIPTDIR source=../lib/cluster.sh
+. "$(dirname "$0")/../lib/cluster.sh"
+begin_cluster
+need qemu-io
+must 'three hosts start' cluster_up 3
+must 'a volume of fragments only is served' eval 'hf volume create vol --tenant acme --size 64M --layout 2+1 \
+	--hosts hostA,hostB,hostC --min-tolerance 0 && wait_for 10 serves vol'
+must 'a client writes' qemu-io -f raw "$(nbd_uri vol)" -c 'write -P 7 0 8k' -c 'write -P 8 80k 8k'
+leg() {
+	local uuid
+	uuid=$(hf volume show vol --json | jq -er --arg h "$1" '.legs[] | select(.host == $h) | .uuid')
+	echo "$C/$1/legs/$uuid.leg"
+}
+damaged=$(leg hostB)
+for h in hostA hostB hostC; do
+	must "$h is killed" dev kill $h
+done
+at=$("$BIN/holdfast-inspect" --entries "$damaged" | awk '$1 == "write" { at = $13 } END { print at }')
+must 'the log of hostB ends with a write' test "${at:-0}" -gt 65536
+# Its checksums stand 12 bytes before its fragments; what a flipped bit makes unreadable may have been acknowledged.
+perl -e 'open(my $f, "+<", $ARGV[0]) or die; binmode $f; sysseek($f, $ARGV[1], 0); sysread($f, my $b, 1);
+	sysseek($f, $ARGV[1], 0); syswrite($f, chr(ord($b) ^ 4))' "$damaged" $((at - 12))
+must 'hostB starts' dev start hostB
+must 'hostC starts' dev start hostC
+
+refused=0
+hf promote vol --to hostB --json >"$T/refused.json" 2>"$T/refused.err" || refused=$?
+cat "$T/refused.err"
+ok 'hostA gone and the end of hostB unreadable, the promotion is refused' test "$refused" != 0
+not_ok 'and nothing is served' serves vol
+ok 'the operator accepts the loss' eval 'hf promote vol --to hostB --accept-data-loss --json >"$T/cert.json"'
+cat "$T/cert.json"
+ok 'the certificate says so' jq -e '.outcome == "promoted-with-data-loss" and .ops_lost == 1' "$T/cert.json"
+ok 'and names the blocks: two, from 20 on' jq -e '.extents == [{"lba": 20, "blocks": 2}]' "$T/cert.json"
+ok 'the volume is served' wait_for 10 serves vol
+ok 'what was decided is there' qemu-io -r -f raw "$(nbd_uri vol@ro)" -c 'read -P 7 0 8k'
+ok 'what was given up reads as before it' qemu-io -r -f raw "$(nbd_uri vol@ro)" -c 'read -P 0 80k 8k'
+must 'hostA comes back' dev start hostA
+ok 'it does not bring the lost op back: it is rebuilt, and all are in sync' wait_insync vol 60
+ok 'still so' qemu-io -r -f raw "$(nbd_uri vol@ro)" -c 'read -P 0 80k 8k'
+finish

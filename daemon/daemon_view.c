@@ -237,8 +237,8 @@ void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum
 			}
 			snprintf(out->cut_why, sizeof(out->cut_why),
 				 "the operator accepted the loss of ops that cannot be decoded%s",
-				 p->risk_incomplete ? "; a leg did not show all of its part, so more extents than listed "
-						      "may be at risk" : "");
+				 p->risk_incomplete ? "; a leg did not show all of its part, so more than what is "
+						      "listed may be at risk" : "");
 		} else {
 			snprintf(out->cut_why, sizeof(out->cut_why), "never acknowledged: %s",
 				 dec->nack_clean ? "an in-sync leg with a clean log does not hold them"

@@ -153,6 +153,16 @@ struct sim_image;
 struct sim_image *sim_disk_save(struct sim_world *w, uint32_t host, const char *name);	/* what is durable now */
 void sim_disk_restore(struct sim_world *w, const struct sim_image *image);
 void sim_image_free(struct sim_image *image);
+/*
+ * What a power cut at this moment could leave, without one: `choose` is asked once for each page of each write that is
+ * not durable, in the order in which the disk took them, for the sectors of 512 bytes that it keeps (bit i: sector i).
+ * sim_disk_at_risk() is how often it will be asked.
+ */
+typedef uint8_t sim_choose(void *ctx, uint32_t i);
+uint32_t sim_disk_at_risk(struct sim_world *w, uint32_t host, const char *name);
+struct sim_image *sim_disk_cut(struct sim_world *w, uint32_t host, const char *name, sim_choose *choose, void *ctx);
+/* The nth io from now (1: the next) that could have fault `f` has it; sim_count() tells whether it came. 0: none. */
+void sim_disk_fault_nth(struct sim_world *w, uint32_t host, enum sim_fault f, uint32_t nth);
 
 /*
  * Network: "tcp:10.0.0.<host>:<port>" by convention; any listened tcp string works. "unix:..." is private to a host.

@@ -382,9 +382,14 @@ static int first_of(struct host *h, const enum sim_fault *list, size_t count)
 	int found = -1;
 
 	/* Every stream draws, so that one kind does not depend on another. */
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		if (sim_chance(h, list[i]) && found < 0)
 			found = (int)list[i];
+		if (h->nth > 0 && h->nth_fault == list[i] && --h->nth == 0) {
+			h->world->counts[list[i]]++;
+			found = (int)list[i];
+		}
+	}
 	return found;
 }
 
@@ -890,6 +895,85 @@ void sim_disk_restore(struct sim_world *w, const struct sim_image *image)
 	f->size = image->size;
 	for (size_t i = 0; i < image->count; i++)
 		page_make(f, image->page[i].no)->durable = data_copy(w, image->page[i].data);
+}
+
+/* Writes of a file that are under way: the disk may have got any part of them. */
+static bool is_under_way(const struct req *q, const struct file *f)
+{
+	return q->io && q->file == f && q->io->kind == HF_IO_WRITE;
+}
+
+uint32_t sim_disk_at_risk(struct sim_world *w, uint32_t host, const char *name)
+{
+	struct file *f = named(w, host, name);
+	uint32_t n = 0;
+
+	hf_assert(f);
+	hf_list_each(&f->recs, l)
+		n++;
+	hf_list_each(&f->host->reqs, l) {
+		const struct req *q = hf_container_of(l, struct req, link);
+
+		n += is_under_way(q, f) ? page_count(q->io) : 0;
+	}
+	return n;
+}
+
+static void image_put(struct sim_image *image, uint64_t no, const uint8_t *data, uint8_t sectors)
+{
+	size_t i = 0;
+
+	if (!sectors)
+		return;
+	while (i < image->count && image->page[i].no != no)
+		i++;
+	if (i == image->count) {
+		image->page[image->count++].no = no;
+		memset(image->page[i].data, 0, PAGE);
+	}
+	for (uint32_t at = 0; at < PAGE; at += TEAR) {
+		if (!(sectors >> at / TEAR & 1))
+			continue;
+		if (data)
+			memcpy(image->page[i].data + at, data + at, TEAR);
+		else
+			memset(image->page[i].data + at, 0, TEAR);
+	}
+}
+
+struct sim_image *sim_disk_cut(struct sim_world *w, uint32_t host, const char *name, sim_choose *choose, void *ctx)
+{
+	struct sim_image *image = sim_disk_save(w, host, name);
+	struct file *f = named(w, host, name);
+	uint32_t asked = 0;
+
+	hf_assert(image);
+	image = realloc(image, sizeof(*image) +
+			(image->count + sim_disk_at_risk(w, host, name)) * sizeof(image->page[0]));
+	hf_assert(image);
+	hf_list_each(&f->recs, l) {
+		const struct rec *c = hf_container_of(l, struct rec, link);
+
+		image_put(image, c->page->no, c->data, choose(ctx, asked++));
+	}
+	hf_list_each(&f->host->reqs, l) {
+		const struct req *q = hf_container_of(l, struct req, link);
+		struct cursor at = { .io = q->io };
+
+		for (uint32_t i = 0; is_under_way(q, f) && i < page_count(q->io); i++) {
+			const uint8_t *now = cursor_next(&at);
+
+			image_put(image, q->io->off / PAGE + i, q->pages[i] ? q->pages[i] : now, choose(ctx, asked++));
+		}
+	}
+	return image;
+}
+
+void sim_disk_fault_nth(struct sim_world *w, uint32_t host, enum sim_fault f, uint32_t nth)
+{
+	hf_assert(host < w->host_count);
+	w->host[host].nth_fault = f;
+	w->host[host].nth = nth;
 }
 
 void sim_image_free(struct sim_image *image)

@@ -137,6 +137,8 @@ struct host {
 	uint32_t handle_count;
 	struct hf_list files;
 	bool is_disk_full;
+	enum sim_fault nth_fault;
+	uint32_t nth;			/* 0: none is ordered */
 	hf_nsec nic_until;		/* the network card is busy */
 	bool is_cluster_cut;
 	struct sim_config config;

@@ -35,8 +35,36 @@ static void gather(struct hf_store *s)
 	for (uint32_t h = 0; h <= s->bucket_mask; h++)
 		for (uint32_t i = s->bucket[h]; i; i = s->node[i].next)
 			a->chunk[a->chunk_count++] = s->node[i].chunk;
-	qsort(a->chunk, a->chunk_count, sizeof(uint64_t), cmp64);
+	if (a->chunk_count)
+		qsort(a->chunk, a->chunk_count, sizeof(uint64_t), cmp64);
 	a->chunk_next = 0;
+}
+
+static void fail_apply(struct hf_store *s, int err, const char *what)
+{
+	hf_leg_fail(s, err, what);
+	s->apply.phase = APPLY_IDLE;
+	flushes_done(s, -EIO);
+	hf_leg_maybe_closed(s);
+}
+
+/*
+ * A volume that has grown: recovery reads the table as far as the superblock's size says, so it says so before a page
+ * beyond is written. The RESIZE is committed and stays in the log until the checkpoint is complete.
+ */
+static void fill_size(struct hf_store *s, struct sb_req *q)
+{
+	(void)q;
+	s->sb.checkpoint.size_blocks = s->apply.size_blocks;
+}
+
+static void size_written(struct hf_store *s, struct sb_req *q, int result)
+{
+	(void)q;
+	if (result)
+		fail_apply(s, result, "the new size cannot be written");
+	else
+		next_round(s);
 }
 
 void hf_leg_apply_start(struct hf_store *s)
@@ -58,8 +86,16 @@ void hf_leg_apply_start(struct hf_store *s)
 			a->chain = e->chain;
 		}
 	}
-	s->freed_old = s->freed_count;
+	a->size_blocks = s->size_blocks;
+	hf_list_splice(&s->flushing, &s->flushes);
 	gather(s);
+	if (a->size_blocks > s->sb.checkpoint.size_blocks) {
+		a->phase = APPLY_SIZE;
+		a->sb.fill = fill_size;
+		a->sb.done = size_written;
+		hf_leg_super_write(s, &a->sb);
+		return;
+	}
 	next_round(s);
 }
 
@@ -67,19 +103,14 @@ void hf_leg_apply_maybe(struct hf_store *s)
 {
 	bool full = s->used > s->sb.log_bytes / 2 || s->want_room || s->nodes_reserved > s->node_count / 2 ||
 		    s->next_ticket - s->first_ticket > s->ent_room / 2;
+	/* Trying gives no room before the whole of the oldest batch is committed. */
+	bool trims = s->batch_first < s->batch_sent &&
+		     s->batch[s->batch_first % s->batch_room].last_ticket <= s->visible_ticket;
 	bool need = !hf_list_is_empty(&s->flushes) || s->reset;
 
 	if (s->apply.phase == APPLY_IDLE && !s->failed && !s->closing &&
-	    ((full && s->visible_ticket >= s->first_ticket) || (need && !s->reset)))
+	    ((full && trims) || (need && !s->reset)))
 		hf_leg_apply_start(s);
-}
-
-static void fail_apply(struct hf_store *s, int err, const char *what)
-{
-	hf_leg_fail(s, err, what);
-	s->apply.phase = APPLY_IDLE;
-	flushes_done(s, -EIO);
-	hf_leg_maybe_closed(s);
 }
 
 /* Put one chunk's overlay into sectors of the round; false: no room in this round; negative errors. */
@@ -153,6 +184,8 @@ static void build_sector(struct hf_store *s, uint32_t i)
 
 	if (!x->read)
 		memset(buf, 0, HF_SECTOR);
+	if (!c->phys || hf_leg_data_off(s, c->phys) + x->first * s->frag != x->off)
+		return;			/* a resize took the chunk away meanwhile */
 	for (uint32_t b = x->first; b < x->first + s->per_sector; b++) {
 		const struct ent *e;
 		uint32_t in;
@@ -257,6 +290,18 @@ static void on_dw(struct hf_io *io)
 	write_in_place(s);
 }
 
+/* A page that says nothing is written as zeros, as if it never was: it may lie beyond the end of the volume. */
+static uint32_t encode_page(struct hf_store *s, uint64_t number, void *to)
+{
+	static const struct hf_disk_chunk none[HF_DISK_CHUNKS_PER_PAGE];
+	const struct tpage *p = s->page[number];
+
+	if (memcmp(p->chunk, none, sizeof(none)) != 0)
+		return hf_disk_page_encode(to, s->salt, number, p->chunk);
+	memset(to, 0, HF_DISK_PAGE);
+	return 0;
+}
+
 static void write_dw(struct hf_store *s)
 {
 	struct apply *a = &s->apply;
@@ -270,7 +315,7 @@ static void write_dw(struct hf_store *s)
 		struct tpage *p = s->page[a->page[n]];
 
 		a->digest -= hf_leg_page_mix(a->page[n], p->crc);
-		p->crc = hf_disk_page_encode(s->dw + (size_t)(1 + n) * HF_DISK_PAGE, s->salt, a->page[n], p->chunk);
+		p->crc = encode_page(s, a->page[n], s->dw + (size_t)(1 + n) * HF_DISK_PAGE);
 		a->digest += hf_leg_page_mix(a->page[n], p->crc);
 		if (p->dirty)
 			s->dirty_pages--;
@@ -372,7 +417,7 @@ static void fill_checkpoint(struct hf_store *s, struct sb_req *q)
 	k->epoch = a->epoch;
 	k->chain = a->chain;
 	k->commit = s->commit > a->seq ? s->commit : a->seq;
-	k->size_blocks = s->size_blocks;
+	k->size_blocks = a->size_blocks;
 	k->digest = s->digest;
 	k->dw = s->dw_synced;
 	while (b < s->batch_sent && s->batch[b % s->batch_room].last_ticket <= a->upto)
@@ -434,6 +479,7 @@ static void finish(struct hf_store *s)
 {
 	struct apply *a = &s->apply;
 
+	s->freed_old = s->freed_count;	/* no page is dirty: the table on disk knows of all of them */
 	a->phase = APPLY_SUPER;
 	a->sb.fill = fill_checkpoint;
 	a->sb.done = checkpointed;
@@ -446,8 +492,11 @@ static void flushes_done(struct hf_store *s, int result)
 {
 	struct hf_list batch, *n;
 
+	/* One that was asked for meanwhile waits for a checkpoint of its own. */
 	hf_list_init(&batch);
-	hf_list_splice(&batch, &s->flushes);
+	hf_list_splice(&batch, &s->flushing);
+	if (result)
+		hf_list_splice(&batch, &s->flushes);
 	while ((n = hf_list_pop(&batch))) {
 		struct hf_store_flush *f = hf_container_of(n, struct hf_store_flush, link);
 
@@ -457,10 +506,27 @@ static void flushes_done(struct hf_store *s, int result)
 		reset_next(s);
 }
 
+static void on_flush_task(struct hf_task *t)
+{
+	struct hf_store *s = hf_container_of(t, struct hf_store, flush_task);
+
+	if (s->failed && s->apply.phase == APPLY_IDLE)
+		flushes_done(s, -EIO);
+}
+
+void hf_leg_apply_init(struct hf_store *s)
+{
+	hf_list_init(&s->flushes);
+	hf_list_init(&s->flushing);
+	hf_task_init(&s->flush_task, on_flush_task);
+}
+
 void hf_store_checkpoint(struct hf_store *s, struct hf_store_flush *f)
 {
 	hf_list_init(&f->link);
 	hf_list_add_tail(&s->flushes, &f->link);
+	if (s->failed)
+		hf_task_defer(s->r, &s->flush_task);
 	hf_leg_apply_maybe(s);
 }
 
@@ -474,11 +540,23 @@ static void fill_reset(struct hf_store *s, struct sb_req *q)
 	k->applied = k->commit = x->base_seq;
 	k->epoch = x->base_epoch;
 	k->chain = x->base_chain;
-	k->size_blocks = x->size_blocks;
+	k->size_blocks = s->size_blocks;
 	k->digest = s->digest;
 	k->dw = s->dw_synced;
 	k->batch = s->batch_next;
 	k->log_pos = s->wpos;
+}
+
+static void reset_end(struct hf_store *s, int result)
+{
+	struct hf_store_reset *x = s->reset;
+
+	s->reset = NULL;
+	x->done(x, result);
+	if (s->want_room && !s->closing && !s->failed) {
+		s->want_room = false;
+		s->events->room(s->ctx);
+	}
 }
 
 static void reset_done(struct hf_store *s, struct sb_req *q, int result)
@@ -486,20 +564,22 @@ static void reset_done(struct hf_store *s, struct sb_req *q, int result)
 	struct hf_store_reset *x = s->reset;
 
 	(void)q;
-	s->reset = NULL;
-	if (!result) {
-		s->last = s->commit = s->durable_seq = x->base_seq;
-		s->last_epoch = x->base_epoch;
-		s->chain = x->base_chain;
-		s->suspect = false;
-		if (x->size_blocks != s->size_blocks)
-			hf_leg_resize(s, x->size_blocks);
+	if (result) {
+		reset_end(s, result);
+		return;
 	}
-	x->done(x, result);
-	if (s->want_room && !s->closing) {
-		s->want_room = false;
-		s->events->room(s->ctx);
+	s->last = s->commit = s->durable_seq = x->base_seq;
+	s->last_epoch = x->base_epoch;
+	s->chain = x->base_chain;
+	s->suspect = false;
+	if (!x->wipe) {
+		reset_end(s, 0);
+		return;
 	}
+	s->reset_step = RESET_APPLY;
+	hf_leg_wipe(s);
+	hf_leg_resize(s, x->size_blocks);
+	hf_leg_apply_start(s);
 }
 
 static void drop_all(struct hf_store *s)
@@ -519,7 +599,19 @@ static void drop_all(struct hf_store *s)
 	s->nodes_reserved = 0;
 }
 
-/* Everything that is kept is in the log for good, then in the image, then the superblock says where the log goes on. */
+static void reset_super(struct hf_store *s)
+{
+	drop_all(s);
+	s->reset_step = RESET_SUPER;
+	s->reset_sb.fill = fill_reset;
+	s->reset_sb.done = reset_done;
+	hf_leg_super_write(s, &s->reset_sb);
+}
+
+/*
+ * Everything that is kept is in the log for good, then in the image, then the superblock says where the log goes on. A
+ * wipe comes behind the superblock: a leg whose content is going says so before (H23).
+ */
 static void reset_next(struct hf_store *s)
 {
 	struct hf_store_reset *x = s->reset;
@@ -527,8 +619,7 @@ static void reset_next(struct hf_store *s)
 	if (!hf_io_is_idle(&s->log_io) || s->apply.phase != APPLY_IDLE)
 		return;
 	if (s->failed) {
-		s->reset = NULL;
-		x->done(x, -EIO);
+		reset_end(s, -EIO);
 		return;
 	}
 	switch (s->reset_step) {
@@ -537,22 +628,24 @@ static void reset_next(struct hf_store *s)
 			hf_task_defer(s->r, &s->kick);
 			return;
 		}
-		s->reset_step = RESET_APPLY;
 		if (x->wipe) {
-			drop_all(s);
-			hf_leg_wipe(s);
-		} else {
-			s->commit = x->keep < s->last ? x->keep : s->last;
-			hf_leg_visible(s);
+			if (x->size_blocks > s->size_blocks)
+				hf_leg_resize(s, x->size_blocks);
+			reset_super(s);
+			break;
 		}
+		s->reset_step = RESET_APPLY;
+		if (s->commit < s->last)	/* last is what is kept */
+			s->commit = s->last;
+		hf_leg_visible(s);
+		hf_leg_resize(s, x->size_blocks);
 		hf_leg_apply_start(s);
 		break;
 	case RESET_APPLY:
-		s->reset_step = RESET_SUPER;
-		drop_all(s);
-		s->reset_sb.fill = fill_reset;
-		s->reset_sb.done = reset_done;
-		hf_leg_super_write(s, &s->reset_sb);
+		if (x->wipe)
+			reset_end(s, 0);
+		else
+			reset_super(s);
 		break;
 	case RESET_SUPER:
 		break;

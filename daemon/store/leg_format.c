@@ -23,7 +23,7 @@ struct fmt {
 	uint64_t at, end;		/* of the log, which is written with zeros once */
 	uint8_t *buf;
 	int fd, result;
-	bool super_written;
+	bool log_synced, super_written;
 };
 
 static void fmt_end(struct fmt *x, int result)
@@ -62,6 +62,10 @@ static void fmt_step(struct fmt *x)
 		x->io.len = x->end - x->at < WRITE_BYTES ? x->end - x->at : WRITE_BYTES;
 		x->io.off = x->at;
 		x->at += x->io.len;
+	} else if (!x->log_synced) {
+		x->log_synced = true;
+		x->io.kind = HF_IO_SYNC;
+		x->io.buf = NULL;
 	} else if (!x->super_written) {
 		x->super_written = true;
 		hf_disk_super_encode(x->buf, &x->sb);

@@ -63,7 +63,7 @@ struct sect {
 	uint32_t run;			/* sectors written together with this one */
 };
 
-enum apply_phase { APPLY_IDLE, APPLY_READ, APPLY_DW, APPLY_WRITE, APPLY_SYNC, APPLY_SUPER, APPLY_DISCARD };
+enum apply_phase { APPLY_IDLE, APPLY_SIZE, APPLY_READ, APPLY_DW, APPLY_WRITE, APPLY_SYNC, APPLY_SUPER, APPLY_DISCARD };
 
 /* A table page on its way to its place. */
 struct page_write {
@@ -79,6 +79,7 @@ struct apply {
 	hf_seq seq;			/* ops <= seq are then in the image */
 	hf_epoch epoch;
 	uint32_t chain;
+	uint64_t size_blocks;		/* of the volume when it began: table pages beyond are not touched */
 	uint64_t *chunk;		/* sorted */
 	uint32_t chunk_count, chunk_room, chunk_next;
 	uint32_t sects, pending;
@@ -138,6 +139,7 @@ struct hf_store {
 	/* superblock */
 	struct hf_list sb_queue;
 	struct sb_req *sb_now;
+	struct hf_task sb_task;
 	struct hf_io sb_io;
 	uint8_t *sb_buf;
 	/* checkpoint */
@@ -146,7 +148,8 @@ struct hf_store {
 	uint8_t *arena, *dw;
 	struct hf_io dw_io, sync_io, discard_io;
 	struct page_write page_write[HF_DISK_DW_PAGES_MAX];
-	struct hf_list flushes;		/* struct hf_store_flush */
+	struct hf_list flushes, flushing; /* struct hf_store_flush: for the next checkpoint, of the one under way */
+	struct hf_task flush_task;
 	struct hf_timer apply_timer;
 	struct hf_store_reset *reset;
 	enum reset_step reset_step;
@@ -172,6 +175,7 @@ struct hf_store {
 };
 
 /* leg_super.c */
+void hf_leg_super_init(struct hf_store *s);
 void hf_leg_super_write(struct hf_store *s, struct sb_req *q);
 /* leg_log.c */
 void hf_leg_log_init(struct hf_store *s);
@@ -193,9 +197,11 @@ void hf_leg_ent_crcs(const struct hf_store *s, const struct ent *e, uint32_t b, 
 		     uint32_t *frag_crc);
 void hf_leg_ent_payload(const struct hf_store *s, const struct ent *e, uint32_t b, void *dst);
 /* leg_view.c */
+void hf_leg_view_init(struct hf_store *s);
 struct onode *hf_leg_node(const struct hf_store *s, uint64_t chunk);
 void hf_leg_overlay_add(struct hf_store *s, uint64_t ticket);
 void hf_leg_overlay_drop(struct hf_store *s, uint64_t upto);
+void hf_leg_overlay_cut(struct hf_store *s, uint64_t size_blocks);
 /* leg_table.c */
 int hf_leg_table_init(struct hf_store *s);
 void hf_leg_table_fini(struct hf_store *s);
@@ -210,6 +216,7 @@ int hf_leg_page_load(struct hf_store *s, uint64_t page, const void *bytes);
 uint64_t hf_leg_page_mix(uint64_t page, uint32_t crc);
 uint64_t hf_leg_data_off(const struct hf_store *s, uint32_t phys);
 /* leg_apply.c */
+void hf_leg_apply_init(struct hf_store *s);
 void hf_leg_apply_start(struct hf_store *s);
 void hf_leg_apply_maybe(struct hf_store *s);
 /* leg_open.c */

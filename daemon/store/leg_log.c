@@ -191,7 +191,7 @@ static void on_log_written(struct hf_io *io)
 	}
 	s->batch_sent++;
 	s->durable_ticket = b->last_ticket;
-	s->durable_seq = b->last_seq < s->last ? b->last_seq : s->last;
+	s->durable_seq = b->last_seq;
 	hf_leg_visible(s);
 	hf_task_defer(s->r, &s->kick);
 	if (s->events && !s->closing && !s->failed)
@@ -303,8 +303,10 @@ int hf_store_append(struct hf_store *s, const struct hf_entry *in, const void *p
 
 	if (s->failed || s->closing)
 		return -EIO;
-	if (s->reset)
+	if (s->reset) {
+		s->want_room = true;
 		return -EAGAIN;
+	}
 	if (e.type != HF_OP_RESIZE && e.lba + e.nblocks > s->sb.chunks_max * HF_CHUNK_BLOCKS)
 		return -EINVAL;
 	if (e.type == HF_OP_RESYNC) {
@@ -405,6 +407,10 @@ void hf_store_truncate(struct hf_store *s, hf_seq seq)
 	s->last = seq;
 	if (s->durable_seq > seq)
 		s->durable_seq = seq;
+	/* What is on its way says nothing about the entries that will have these numbers next. */
+	for (uint64_t n = s->batch_sent; n < s->batch_next; n++)
+		if (s->batch[n % s->batch_room].last_seq > seq)
+			s->batch[n % s->batch_room].last_seq = seq;
 	s->suspect = false;
 }
 

@@ -249,8 +249,10 @@ static void on_close_task(struct hf_task *t)
 
 	hf_close(s->r, s->fd);
 	hf_task_cancel(&s->kick);
+	hf_task_cancel(&s->sb_task);
 	hf_task_cancel(&s->fail_task);
 	hf_task_cancel(&s->retry_task);
+	hf_task_cancel(&s->flush_task);
 	hf_timer_clear(&s->apply_timer);
 	free_memory(s);
 	closed(ctx);
@@ -258,7 +260,8 @@ static void on_close_task(struct hf_task *t)
 
 void hf_leg_maybe_closed(struct hf_store *s)
 {
-	if (!s->closing || s->reads || s->sb_now || s->apply.phase != APPLY_IDLE || !hf_io_is_idle(&s->log_io) ||
+	if (!s->closing || s->reads || s->sb_now || !hf_list_is_empty(&s->sb_queue) ||
+	    s->apply.phase != APPLY_IDLE || !hf_io_is_idle(&s->log_io) ||
 	    s->close_task.queued)
 		return;
 	hf_task_defer(s->r, &s->close_task);

@@ -28,6 +28,15 @@ static bool is_stamped(const struct hf_store *s, uint32_t off, uint64_t no, uint
 	return stamp_at(s, off + i * HF_DISK_SECTOR) == hf_disk_stamp(s->salt, no, i);
 }
 
+/* Does the sector still hold what was there before batch `no`: zeros, or a sector of an older batch? */
+static bool is_older(const struct hf_store *s, uint32_t off, uint64_t no)
+{
+	uint64_t stamp = stamp_at(s, off), batch;
+	uint32_t sector;
+
+	return stamp == 0 || (hf_disk_stamp_decode(stamp, s->salt, no, &batch, &sector) && batch < no);
+}
+
 enum found { FOUND_NONE, FOUND_TORN, FOUND_CORRUPT, FOUND_WHOLE };
 
 /* What is there of batch `no` at ring offset `off`? */
@@ -35,6 +44,7 @@ static enum found look(const struct hf_store *s, uint32_t off, uint64_t no, stru
 {
 	uint32_t sectors = (s->sb.log_bytes - off) / HF_DISK_SECTOR, any = 0;
 	uint8_t head[HF_DISK_BATCH_HEAD];
+	enum found what = FOUND_WHOLE;
 
 	if (sectors > HF_DISK_BATCH_SECTORS_MAX)
 		sectors = HF_DISK_BATCH_SECTORS_MAX;
@@ -43,16 +53,19 @@ static enum found look(const struct hf_store *s, uint32_t off, uint64_t no, stru
 	if (!any)
 		return FOUND_NONE;
 	if (!is_stamped(s, off, no, 0))
-		return FOUND_TORN;
+		return is_older(s, off, no) ? FOUND_TORN : FOUND_CORRUPT;
 	hf_leg_stream_out(s, off, 0, head, sizeof(head));
 	if (hf_disk_batch_decode(head, s->salt, b) || b->no != no || b->pages == 0 ||
 	    b->pages > sectors / (HF_DISK_PAGE / HF_DISK_SECTOR) ||
 	    b->stream_len > b->pages * (HF_DISK_PAGE / HF_DISK_SECTOR) * HF_DISK_SECTOR_DATA)
 		return FOUND_CORRUPT;
 	for (uint32_t i = 0; i < b->pages * (HF_DISK_PAGE / HF_DISK_SECTOR); i++)
-		if (!is_stamped(s, off, no, i))
-			return FOUND_TORN;
-	return FOUND_WHOLE;
+		if (!is_stamped(s, off, no, i)) {
+			if (!is_older(s, off + i * HF_DISK_SECTOR, no))
+				return FOUND_CORRUPT;
+			what = FOUND_TORN;
+		}
+	return what;
 }
 
 /* Entries of a whole batch; false: one of them is corrupt, or does not continue the chain. */
@@ -183,11 +196,10 @@ static void recovered(struct hf_store *s)
 	s->durable_seq = s->last;
 	s->durable_ticket = s->next_ticket - 1;
 	hf_leg_log_init(s);
-	hf_list_init(&s->sb_queue);
-	hf_list_init(&s->flushes);
-	hf_list_init(&s->retry);
+	hf_leg_view_init(s);
+	hf_leg_apply_init(s);
+	hf_leg_super_init(s);
 	hf_timer_init(&s->apply_timer, NULL);
-	hf_io_init(&s->sb_io, HF_IO_WRITE, s->fd, NULL);
 	free(s->open_buf);
 	s->open_buf = NULL;
 	hf_leg_visible(s);

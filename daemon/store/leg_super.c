@@ -29,8 +29,13 @@ static void next_write(struct hf_store *s)
 {
 	struct hf_list *n;
 
-	if (s->sb_now || !(n = hf_list_pop(&s->sb_queue)))
+	if (s->sb_now || hf_list_is_empty(&s->sb_queue))
 		return;
+	if (s->failed) {	/* the other slot holds the last good one: it stays (H15) */
+		hf_task_defer(s->r, &s->sb_task);
+		return;
+	}
+	n = hf_list_pop(&s->sb_queue);
 	s->sb_now = hf_container_of(n, struct sb_req, link);
 	s->sb_now->fill(s, s->sb_now);
 	s->sb.generation++;
@@ -41,6 +46,26 @@ static void next_write(struct hf_store *s)
 	s->sb_io.off = (s->sb.generation & 1) * HF_DISK_PAGE;
 	s->sb_io.dsync = true;
 	hf_io_submit(s->r, &s->sb_io);
+}
+
+static void on_refuse(struct hf_task *t)
+{
+	struct hf_store *s = hf_container_of(t, struct hf_store, sb_task);
+	struct hf_list *n;
+
+	while (!s->sb_now && (n = hf_list_pop(&s->sb_queue))) {
+		struct sb_req *q = hf_container_of(n, struct sb_req, link);
+
+		q->done(s, q, -EIO);
+	}
+	hf_leg_maybe_closed(s);
+}
+
+void hf_leg_super_init(struct hf_store *s)
+{
+	hf_list_init(&s->sb_queue);
+	hf_io_init(&s->sb_io, HF_IO_WRITE, s->fd, on_written);
+	hf_task_init(&s->sb_task, on_refuse);
 }
 
 void hf_leg_super_write(struct hf_store *s, struct sb_req *q)
@@ -62,7 +87,6 @@ static void fill_put(struct hf_store *s, struct sb_req *q)
 
 	s->sb.state = p->state;
 }
-
 
 static void put_done(struct hf_store *s, struct sb_req *q, int result)
 {

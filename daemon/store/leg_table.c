@@ -128,11 +128,14 @@ void hf_leg_resize(struct hf_store *s, uint64_t size_blocks)
 	}
 	for (uint64_t i = from; i < old; i++) {
 		c = hf_leg_chunk(s, i);
-		if (!c || !c->phys)
+		if (!c)
 			continue;
 		hf_leg_phys_free(s, c);
+		memset(c, 0, sizeof(*c));
 		hf_leg_page_dirty(s, i / HF_DISK_CHUNKS_PER_PAGE);
 	}
+	if (size_blocks < s->size_blocks)
+		hf_leg_overlay_cut(s, size_blocks);
 	c = size_blocks < s->size_blocks && size_blocks % HF_CHUNK_BLOCKS
 		    ? hf_leg_chunk(s, size_blocks / HF_CHUNK_BLOCKS)
 		    : NULL;

@@ -59,8 +59,8 @@ void hf_leg_overlay_add(struct hf_store *s, uint64_t ticket)
 	}
 }
 
-/* Entries <= upto are in the image. */
-void hf_leg_overlay_drop(struct hf_store *s, uint64_t upto)
+/* Tickets <= upto, and of blocks from `end` on, go. */
+static void overlay_drop(struct hf_store *s, uint64_t upto, uint64_t end)
 {
 	for (uint32_t h = 0; h <= s->bucket_mask; h++) {
 		uint32_t *link = &s->bucket[h];
@@ -70,7 +70,7 @@ void hf_leg_overlay_drop(struct hf_store *s, uint64_t upto)
 			uint32_t i = *link;
 
 			for (uint32_t b = 0; b < HF_CHUNK_BLOCKS; b++) {
-				if (n->ticket[b] && n->ticket[b] <= upto) {
+				if (n->ticket[b] && (n->ticket[b] <= upto || n->chunk * HF_CHUNK_BLOCKS + b >= end)) {
 					n->ticket[b] = 0;
 					n->used--;
 				}
@@ -85,6 +85,18 @@ void hf_leg_overlay_drop(struct hf_store *s, uint64_t upto)
 			s->nodes_used--;
 		}
 	}
+}
+
+/* Entries <= upto are in the image. */
+void hf_leg_overlay_drop(struct hf_store *s, uint64_t upto)
+{
+	overlay_drop(s, upto, UINT64_MAX);
+}
+
+/* The volume ends here now. */
+void hf_leg_overlay_cut(struct hf_store *s, uint64_t size_blocks)
+{
+	overlay_drop(s, 0, size_blocks);
 }
 
 /*
@@ -228,6 +240,14 @@ static void read_next(struct hf_store *s, struct hf_store_read *rd)
 	hf_io_submit(s->r, &rd->io);
 }
 
+static void on_retry(struct hf_task *t);
+
+void hf_leg_view_init(struct hf_store *s)
+{
+	hf_list_init(&s->retry);
+	hf_task_init(&s->retry_task, on_retry);
+}
+
 static void on_retry(struct hf_task *t)
 {
 	struct hf_store *s = hf_container_of(t, struct hf_store, retry_task);
@@ -253,8 +273,6 @@ void hf_store_read(struct hf_store *s, struct hf_store_read *rd)
 	s->reads++;
 	hf_list_init(&rd->link);
 	hf_list_add_tail(&s->retry, &rd->link);
-	if (!s->retry_task.run)
-		hf_task_init(&s->retry_task, on_retry);
 	hf_task_defer(s->r, &s->retry_task);
 }
 

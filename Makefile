@@ -59,8 +59,8 @@ src_holdfast := tools/args.c tools/client.c tools/cmd_dev.c tools/cmd_host.c too
 	tools/cmd_status.c tools/cmd_volume.c tools/dev.c tools/dev_process.c tools/holdfast.c tools/merge.c \
 	tools/output.c
 src_holdfast-inspect := tools/inspect.c tools/leglog.c
-src_holdfast-verify := tools/verify.c tools/certificate.c tools/leglog.c
-src_holdfast-bench-engine :=
+src_holdfast-verify := tools/certificate.c tools/leglog.c tools/verify.c
+src_holdfast-bench-engine := tools/bench/engine.c tools/bench/engine_host.c
 programs := holdfastd holdfast holdfast-inspect holdfast-verify holdfast-bench-engine
 sbin_programs := holdfastd
 bench_programs := holdfast-bench-engine

@@ -70,7 +70,7 @@ testlib := cluster_driver_sqlite.c core_rig.c golden.c nbd_raw.c ram_export.c
 sim := cluster_driver_sim.c leg_sim.c oracle.c sim_cluster.c sim_disk.c sim_net.c sim_reactor.c sim_world.c \
 	world.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
-	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events
+	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
 	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm \
 	test_sim_world test_store_basic test_tools_holdfast
 contract := test_cluster test_reactor

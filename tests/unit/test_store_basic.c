@@ -505,7 +505,7 @@ static void test_a_full_log_says_so_and_tells_when_there_is_room(void **state)
 		while ((err = leg_sim_append(&leg, HF_OP_WRITE, 8 * (n % 100), 1)) == 0)
 			assert_true(++n < 1000);
 		assert_int_equal(err, -EAGAIN);
-		assert_false(hf_store_has_room(leg.s, HF_WRITE_BLOCKS_MAX));
+		assert_false(hf_store_has_room(leg.s, HF_WRITE_BLOCKS_MAX, 4));
 		assert_int_equal(leg_sim_settle(&leg), 0);
 		/* Half of the first batch may be applied, and nothing trimmed: no reason to try again and again. */
 		hf_store_commit(leg.s, 1);
@@ -552,7 +552,8 @@ static void test_a_flipped_block_is_bad_and_never_wrong(void **state)
 		commit_all();
 		assert_int_equal(leg_sim_checkpoint(&leg), 0);
 		assert_true(sim_disk_size(w, 0, LEG_SIM_PATH, &size));
-		assert_true(sim_disk_flip(w, 0, LEG_SIM_PATH, size - 4 * BLOCKS * (uint64_t)leg.frag + 5 * leg.frag + 77,
+		assert_true(sim_disk_flip(w, 0, LEG_SIM_PATH,
+					  size - 4 * BLOCKS * (uint64_t)leg.frag + 5 * leg.frag + 77,
 					  3));
 		assert_int_equal(leg_sim_read(&leg, 0, 16, &rd), 0);
 		for (uint64_t b = 0; b < 16; b++) {
@@ -622,7 +623,7 @@ static uint8_t keep_sectors(void *ctx, uint32_t i)
 	return (uint8_t)(*(uint32_t *)ctx >> 8 * i);
 }
 
-/* H3, H28: whichever sectors of an unfinished log write are there, nobody was told: torn, dropped, and never suspect. */
+/* H3, H28: whichever sectors of an unfinished log write are there, nobody was told: torn, dropped, never suspect. */
 static void test_an_unfinished_log_write_is_torn_and_not_suspect(void **state)
 {
 	(void)state;

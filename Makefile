@@ -54,7 +54,8 @@ ctl := ctl.c ctl_handlers.c event_chain.c events.c view.c
 layers := ctl front cluster engine store io format core codec base
 
 # Programs: $(O)/bin/NAME from the paths in src_NAME and the archives. A program with an empty list is not built.
-src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemon_front.c daemon_view.c daemon_volume.c)
+src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemon_front.c daemon_look.c daemon_view.c \
+	daemon_volume.c)
 src_holdfast := tools/args.c tools/client.c tools/cmd_dev.c tools/cmd_host.c tools/cmd_promote.c \
 	tools/cmd_status.c tools/cmd_volume.c tools/dev.c tools/dev_process.c tools/holdfast.c tools/merge.c \
 	tools/output.c

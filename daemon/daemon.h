@@ -62,6 +62,9 @@ void hf_daemon_promoted(struct hf_daemon *d, struct hf_agent_volume *av);
 void hf_daemon_promote_ended(struct hf_daemon *d, struct hf_agent_volume *av, const char *why);
 void hf_daemon_promote_poll(struct hf_daemon *d);
 
+/* daemon_look.c: what a promotion here would decide, without changing anything. */
+void hf_daemon_dry_run(struct hf_daemon *d, struct hf_ctl_call *call, const struct hf_agent_volume *av);
+
 /* daemon_volume.c */
 void hf_daemon_volume_create(void *ctx, struct hf_ctl_call *call, const struct hf_volume_create_args *args);
 void hf_daemon_volume_resize(void *ctx, struct hf_ctl_call *call, const struct hf_volume_resize_args *args);
@@ -72,6 +75,10 @@ void hf_daemon_volume_view(struct hf_daemon *d, struct hf_agent_volume *av, stru
 void hf_daemon_host_view(struct hf_daemon *d, struct hf_agent_host *h, struct hf_host_view *out);
 void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum hf_certificate_outcome outcome,
 			   struct hf_certificate *out);
+/* The part of a certificate that follows from the decision. */
+void hf_daemon_decided(const struct hf_decision *dec, struct hf_certificate *out);
+/* Appends why legs that answered do not let a promotion go on; nothing when they do. */
+void hf_daemon_verdict(const struct hf_record *r, const struct hf_decision *d, hf_legs valid, char *out, size_t size);
 json_t *hf_daemon_metrics(struct hf_daemon *d);
 
 #endif

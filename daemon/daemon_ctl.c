@@ -191,101 +191,23 @@ void hf_daemon_promote_poll(struct hf_daemon *d)
 	}
 }
 
-/* What this host's own leg would answer to PREPARE; other hosts' legs are asked by a promotion only. */
-static void own_leg(struct hf_daemon *d, struct hf_certificate *c, struct hf_certificate_leg *out)
+/* A volume that this host has not heard of: perhaps it was made a moment ago. */
+struct late_promote {
+	struct hf_agent_fresh fresh;
+	struct hf_daemon *d;
+	struct hf_ctl_call *call;
+	struct hf_promote_args args;
+};
+
+static void promote_known(struct hf_daemon *d, struct hf_ctl_call *call, const struct hf_promote_args *args)
 {
-	struct hf_agent_leg *l = hf_agent_find_leg(&d->agent, &out->uuid);
-	const char *why = NULL;
-	struct hf_store_status st;
-
-	if (!l || l->state != HF_AGENT_LEG_OPEN) {
-		why = "it is not open on its host";
-	} else {
-		const struct hf_leg_state *state = hf_store_state(l->run.store);
-
-		hf_store_status(l->run.store, &st);
-		out->suspect = st.suspect;
-		out->last_epoch = st.last_epoch;
-		out->last_seq = st.last_seq;
-		out->commit = st.commit;
-		out->chain = st.last_chain;
-		if (l->run.failed || state->failed)
-			why = "it has failed";
-		else if (state->inconsistent)
-			why = "its resync has not ended";
-		else if (state->activated < out->activated)
-			why = "it has lost its memory (older than recorded)";
-		out->activated = state->activated;
-	}
-	if (out->valid && !why) {
-		c->committed = out->commit;
-	} else if (why) {
-		out->valid = false;
-		snprintf(out->reason, sizeof(out->reason), "%s", why);
-	}
-}
-
-/*
- * What a promotion here would meet, without changing anything: who is reachable, whether that is enough, and what this
- * host's own leg holds.
- */
-static void dry_run(struct hf_daemon *d, struct hf_ctl_call *call, const struct hf_agent_volume *av)
-{
-	struct hf_certificate *c = calloc(1, sizeof(*c));
-	const struct hf_record *r = &av->record;
-	hf_legs set = 0;
-	int tol;
-
-	hf_assert(c);
-	memcpy(c->volume, r->name, HF_NAME_MAX);
-	memcpy(c->tenant, r->tenant, HF_NAME_MAX);
-	memcpy(c->primary, d->config.name, strlen(d->config.name));
-	memcpy(c->from_primary, r->primary, HF_NAME_MAX);
-	c->volume_uuid = r->volume;
-	c->lineage = r->lineage;
-	c->from_epoch = r->epoch;
-	c->epoch = r->epoch + 1;
-	c->ver = av->ver;
-	c->leg_count = r->leg_count;
-	for (uint32_t i = 0; i < r->leg_count; i++) {
-		struct hf_certificate_leg *l = &c->leg[i];
-
-		memcpy(l->host, r->leg[i].host, HF_NAME_MAX);
-		l->uuid = r->leg[i].uuid;
-		l->frag = r->leg[i].frag;
-		l->activated = r->leg[i].activated;
-		l->answered = hf_peer_is_up(hf_host_peer(&d->agent.host, r->leg[i].host));
-		l->valid = l->answered && r->leg[i].insync;
-		snprintf(l->reason, sizeof(l->reason), "%s",
-			 !l->answered	     ? "its host is not reachable from here"
-			 : !r->leg[i].insync ? "it is not in the in-sync set"
-					     : "");
-		if (strcmp(l->host, d->config.name) == 0)
-			own_leg(d, c, l);
-		if (l->valid)
-			set |= HF_LEG_BIT(i);
-	}
-	tol = hf_insync_tolerance(r, set);
-	c->outcome = HF_OUTCOME_DRY_RUN;
-	if (tol < 0 || (tol < r->min_tolerance && set != hf_insync_members(r)))
-		snprintf(c->refusal, sizeof(c->refusal),
-			 "a promotion would wait: the legs that are reachable give tolerance %d, the minimum is %u",
-			 tol, r->min_tolerance);
-	c->wall_ns = hf_reactor_wall(d->r);
-	hf_ctl_reply(call, hf_certificate_json(c));
-	free(c);
-}
-
-static void promote(void *ctx, struct hf_ctl_call *call, const struct hf_promote_args *args)
-{
-	struct hf_daemon *d = ctx;
 	struct hf_agent_volume *av;
 	struct promote *p;
 
 	if (!find_or_fail(d, call, "promote volume", args->name, &av))
 		return;
 	if (args->dry_run) {
-		dry_run(d, call, av);
+		hf_daemon_dry_run(d, call, av);
 		return;
 	}
 	if (hf_agent_promote(&d->agent, av, args->accept_data_loss) == -EALREADY) {
@@ -299,6 +221,33 @@ static void promote(void *ctx, struct hf_ctl_call *call, const struct hf_promote
 	memcpy(p->volume, args->name, sizeof(p->volume));
 	p->deadline = hf_reactor_now(d->r) + PROMOTE_WAIT_NS;
 	hf_list_add_tail(&d->promotes, &p->link);
+}
+
+static void on_fresh(struct hf_agent_fresh *f)
+{
+	struct late_promote *x = f->ctx;
+
+	promote_known(x->d, x->call, &x->args);
+	free(x);
+}
+
+static void promote(void *ctx, struct hf_ctl_call *call, const struct hf_promote_args *args)
+{
+	struct hf_daemon *d = ctx;
+	struct late_promote *x;
+
+	if (hf_agent_find_volume(&d->agent, args->name)) {
+		promote_known(d, call, args);
+		return;
+	}
+	x = calloc(1, sizeof(*x));
+	hf_assert(x);
+	x->d = d;
+	x->call = call;
+	x->args = *args;
+	x->fresh.done = on_fresh;
+	x->fresh.ctx = x;
+	hf_agent_fresh(&d->agent, &x->fresh);
 }
 
 const struct hf_ctl_ops hf_daemon_ops = {

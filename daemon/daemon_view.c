@@ -43,19 +43,15 @@ static void add_awaited(char *text, size_t size, const struct hf_volume *v)
 		add(text, size, "no leg");
 }
 
-/* Why a promotion does not go on. */
-static void why_promoting(const struct hf_volume *v, char *out, size_t size)
+void hf_daemon_verdict(const struct hf_record *r, const struct hf_decision *d, hf_legs valid, char *out, size_t size)
 {
-	const struct hf_decision *d = &v->promotion.decision;
+	int tol = hf_insync_tolerance(r, valid);
 
-	out[0] = '\0';
-	if (v->phase != HF_PHASE_PREPARING)
-		return;
-	add(out, size, "epoch %llu is claimed by %s but cannot serve yet: ", (unsigned long long)v->epoch, v->self);
 	switch (d->verdict) {
 	case HF_VERDICT_OK:
-		add(out, size, "the legs that answered would keep tolerance %d, the volume's minimum is %u",
-		    hf_insync_tolerance(&v->record, v->promotion.valid), v->record.min_tolerance);
+		if (tol < r->min_tolerance && valid != hf_insync_members(r))
+			add(out, size, "the legs that answered would keep tolerance %d, the volume's minimum is %u",
+			    tol, r->min_tolerance);
 		break;
 	case HF_VERDICT_TOO_FEW:
 		add(out, size, "the legs that answered cannot decode the volume");
@@ -68,6 +64,16 @@ static void why_promoting(const struct hf_volume *v, char *out, size_t size)
 		add(out, size, "the legs hold contradicting histories; compare them with holdfast-inspect");
 		break;
 	}
+}
+
+/* Why a promotion does not go on. */
+static void why_promoting(const struct hf_volume *v, char *out, size_t size)
+{
+	out[0] = '\0';
+	if (v->phase != HF_PHASE_PREPARING)
+		return;
+	add(out, size, "epoch %llu is claimed by %s but cannot serve yet: ", (unsigned long long)v->epoch, v->self);
+	hf_daemon_verdict(&v->record, &v->promotion.decision, v->promotion.valid, out, size);
 	add(out, size, "; it goes on by itself when these are back: ");
 	add_awaited(out, size, v);
 }
@@ -194,6 +200,47 @@ static void phase_times(const struct hf_promotion *p, uint64_t out[HF_PHASES])
 	}
 }
 
+void hf_daemon_decided(const struct hf_decision *dec, struct hf_certificate *out)
+{
+	out->committed = dec->commit;
+	out->acked_at_most = dec->seq;
+	out->decided_seq = dec->seq;
+	out->decided_chain = dec->chain;
+	out->history = dec->epochs;
+	if (dec->epochs.count)
+		out->decided_epoch = dec->epochs.at[dec->epochs.count - 1].epoch;
+	if (dec->seen <= dec->seq)
+		return;
+	if (dec->verdict != HF_VERDICT_OK) {	/* nothing is cut: what lies beyond may have been acknowledged */
+		out->acked_at_most = dec->seen;
+		return;
+	}
+	out->cut_count = dec->seen - dec->seq;
+	out->cut_from = dec->seq + 1;
+	out->cut_to = dec->seen;
+	snprintf(out->cut_why, sizeof(out->cut_why), "never acknowledged: %s",
+		 dec->nack_clean ? "an in-sync leg with a clean log does not hold them"
+				 : "more legs lack them than can be corrupt at once");
+}
+
+/* The operator gave up what cannot be decoded (H27). */
+static void accepted_loss(const struct hf_promotion *p, struct hf_certificate *out)
+{
+	const struct hf_decision *dec = &p->decision;
+
+	out->cut_count = out->ops_lost = dec->seen - dec->seq;
+	out->cut_from = dec->seq + 1;
+	out->cut_to = dec->seen;
+	out->extent_count = p->risk_count;
+	for (uint32_t i = 0; i < p->risk_count && i < HF_VIEW_EXTENTS_MAX && i < HF_RISK_MAX; i++) {
+		out->extent[i].lba = p->risk[i].lba;
+		out->extent[i].nblocks = p->risk[i].nblocks;
+	}
+	snprintf(out->cut_why, sizeof(out->cut_why), "the operator accepted the loss of ops that cannot be decoded%s",
+		 p->risk_incomplete ? "; a leg did not show all of its part, so more than what is listed may be at risk"
+				    : "");
+}
+
 void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum hf_certificate_outcome outcome,
 			   struct hf_certificate *out)
 {
@@ -216,35 +263,9 @@ void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum
 	out->leg_count = v->record.leg_count;
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
 		leg_certificate(v, i, &out->leg[i]);
-	out->committed = dec->commit;
-	out->acked_at_most = dec->seq;
-	out->decided_seq = dec->seq;
-	out->decided_chain = dec->chain;
-	out->history = dec->epochs;
-	if (dec->epochs.count)
-		out->decided_epoch = dec->epochs.at[dec->epochs.count - 1].epoch;
-	if (dec->seen > dec->seq) {
-		out->cut_count = dec->seen - dec->seq;
-		out->cut_from = dec->seq + 1;
-		out->cut_to = dec->seen;
-		if (p->accepted_loss) {
-			out->ops_lost = out->cut_count;
-			out->acked_at_most = dec->seen;
-			out->extent_count = p->risk_count;
-			for (uint32_t i = 0; i < p->risk_count && i < HF_VIEW_EXTENTS_MAX && i < HF_RISK_MAX; i++) {
-				out->extent[i].lba = p->risk[i].lba;
-				out->extent[i].nblocks = p->risk[i].nblocks;
-			}
-			snprintf(out->cut_why, sizeof(out->cut_why),
-				 "the operator accepted the loss of ops that cannot be decoded%s",
-				 p->risk_incomplete ? "; a leg did not show all of its part, so more than what is "
-						      "listed may be at risk" : "");
-		} else {
-			snprintf(out->cut_why, sizeof(out->cut_why), "never acknowledged: %s",
-				 dec->nack_clean ? "an in-sync leg with a clean log does not hold them"
-						 : "more legs lack them than can be corrupt at once");
-		}
-	}
+	hf_daemon_decided(dec, out);
+	if (p->accepted_loss)
+		accepted_loss(p, out);
 	if (out->outcome == HF_OUTCOME_REFUSED) {
 		why_promoting(v, out->refusal, sizeof(out->refusal));
 		snprintf(out->todo, sizeof(out->todo),

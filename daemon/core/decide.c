@@ -83,6 +83,11 @@ static bool take_end(const struct hf_record *r, const struct hf_reply replies[],
 	return found;
 }
 
+uint32_t hf_decide_corrupt_max(const struct hf_record *r)
+{
+	return r->geometry.m ? r->geometry.m : 1;
+}
+
 void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint32_t corrupt_max,
 	       struct hf_decision *out)
 {

@@ -43,7 +43,9 @@ struct hf_decision {
 	bool nack_clean, nack_count;	/* why the cut is allowed: rule (a), rule (b) */
 };
 
-/* replies[i] belongs to r->leg[i]; `corrupt_max` is m_c of H2 (the geometry's m, at least 1). */
+/* m_c of H2: how many tails may be corrupt at once. The geometry's m, at least 1. */
+uint32_t hf_decide_corrupt_max(const struct hf_record *r);
+/* replies[i] belongs to r->leg[i]; `corrupt_max` is m_c of H2. */
 void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint32_t corrupt_max,
 	       struct hf_decision *out);
 

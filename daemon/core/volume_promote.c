@@ -56,11 +56,6 @@ static bool is_awaited(const struct hf_volume *v, uint32_t i)
 	       (v->leg[i].state == HF_VLEG_DOWN && v->leg[i].down_since == 0);
 }
 
-static uint32_t corrupt_max(const struct hf_record *r)
-{
-	return r->geometry.m ? r->geometry.m : 1;
-}
-
 /* Can every op in (from, v's S*] be read back from the logs of those that answered? */
 static bool can_load(const struct hf_volume *v, hf_legs valid, hf_seq from)
 {
@@ -270,7 +265,7 @@ void hf_volume_try_decide(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 	}
 	p->answered = answered;
 	p->valid = valid;
-	hf_decide(&v->record, replies, corrupt_max(&v->record), &p->decision);
+	hf_decide(&v->record, replies, hf_decide_corrupt_max(&v->record), &p->decision);
 	if (p->decision.verdict != HF_VERDICT_OK) {
 		bool decodable = p->decision.verdict == HF_VERDICT_MAYBE_ACKED;
 

@@ -13,6 +13,7 @@
 #define TICK_NS (200 * HF_MS)
 #define RETRY_MIN_NS (200 * HF_MS)
 #define RETRY_MAX_NS (5 * HF_SEC)
+#define STEP_DOWN_NS (500 * HF_MS)	/* for the old primary, before its leases are waited for instead */
 
 static void list_records(struct hf_agent *a);
 static void learn_cluster(struct hf_agent *a);
@@ -52,6 +53,35 @@ static struct hf_agent_volume *volume_of(struct hf_agent *a, struct hf_volume_ru
 	hf_unreachable();
 }
 
+/*
+ * An operator's promote before the claim: the record is read anew, then the old primary is asked to step down. Answers may
+ * come after the volume is gone here, or after we no longer wait for them.
+ */
+struct hf_agent_step {
+	struct hf_cluster_req req;
+	struct hf_admin_call call;
+	struct hf_agent *agent;
+	struct hf_agent_volume *av;	/* NULL: nobody waits any more */
+	hf_nsec deadline;
+};
+
+static void volume_free(struct hf_agent_volume *av)
+{
+	if (av->step)
+		av->step->av = NULL;
+	hf_list_del(&av->link);
+	free(av);
+}
+
+static void step_down_done(struct hf_agent *a, struct hf_agent_volume *av)
+{
+	void *call = av->stepping_down;
+
+	av->stepping_down = NULL;
+	if (call)
+		hf_host_admin_done(&a->host, call, 0, "");
+}
+
 static void on_serving(void *ctx, struct hf_volume_run *run)
 {
 	struct hf_agent *a = ctx;
@@ -78,9 +108,11 @@ static void on_stopped(void *ctx, struct hf_volume_run *run)
 	av->tries++;
 	av->retry_at = hf_reactor_now(a->r) + (wait < RETRY_MAX_NS ? wait : RETRY_MAX_NS);
 	hf_volume_run_free(run);
+	if (av->stepping_down)		/* who asked for it claims the volume now; should it die, we take it again */
+		av->retry_at = hf_reactor_now(a->r) + RETRY_MAX_NS;
+	step_down_done(a, av);
 	if (av->gone) {
-		hf_list_del(&av->link);
-		free(av);
+		volume_free(av);
 	}
 	if (!a->stopping)
 		hf_agent_refresh(a);
@@ -154,6 +186,72 @@ static void start_volume(struct hf_agent *a, struct hf_agent_volume *av, bool fo
 	av->run = hf_volume_run_new(&a->host, a->cluster, &av->record, av->ver, forced, accept_loss, &volume_owner, a);
 }
 
+static void step_over(struct hf_agent_volume *av)
+{
+	struct hf_agent *a = av->step->agent;
+
+	av->step->av = NULL;
+	av->step = NULL;
+	if (!av->run && !av->gone && !a->stopping)
+		start_volume(a, av, true, false);
+}
+
+static void on_stepped_down(struct hf_admin_call *call, int result, const char *words)
+{
+	struct hf_agent_step *x = call->ctx;
+
+	(void)words;
+	if (x->av && result)
+		hf_info("volume %s: its primary %s did not step down: %s", x->av->record.name, x->av->record.primary,
+			hf_strerror(result));
+	if (x->av)
+		step_over(x->av);
+	free(x);
+}
+
+/* The record as it is now: the copy here may be older than the last move. */
+static void on_record_read(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			   uint64_t ver)
+{
+	struct hf_agent_step *x = q->ctx;
+	struct hf_agent_volume *av = x->av;
+	struct hf_errmsg err;
+	struct hf_record r;
+
+	(void)ver;
+	if (!av) {
+		free(x);
+		return;
+	}
+	if (result == 0 && count == 1 && hf_record_decode(items[0].value, &r, &err) == 0 &&
+	    hf_uuid_is_equal(&r.volume, &av->record.volume) && items[0].ver > av->ver) {
+		av->record = r;
+		av->ver = items[0].ver;
+	}
+	if (strcmp(av->record.primary, x->agent->self.name) != 0 &&
+	    hf_host_step_down(&x->agent->host, av->record.primary, &av->record.leg[0].uuid, &x->call) == 0)
+		return;
+	step_over(av);
+	free(x);
+}
+
+static void begin_step(struct hf_agent *a, struct hf_agent_volume *av)
+{
+	struct hf_agent_step *x = calloc(1, sizeof(*x));
+	char key[HF_RECORD_KEY_MAX];
+
+	hf_assert(x);
+	x->agent = a;
+	x->av = av;
+	x->deadline = hf_reactor_now(a->r) + STEP_DOWN_NS;
+	x->call.done = on_stepped_down;
+	x->call.ctx = x;
+	x->req.done = on_record_read;
+	x->req.ctx = x;
+	av->step = x;
+	a->cluster->ops->get(a->cluster, &x->req, hf_record_volume_key(av->record.name, key));
+}
+
 int hf_agent_promote(struct hf_agent *a, struct hf_agent_volume *av, bool accept_loss)
 {
 	if (av->run && av->run->open)
@@ -164,8 +262,28 @@ int hf_agent_promote(struct hf_agent *a, struct hf_agent_volume *av, bool accept
 		av->run->core->accept_loss = true;
 		return -EINPROGRESS;
 	}
-	start_volume(a, av, true, accept_loss);
+	if (av->step)
+		return -EINPROGRESS;
+	if (accept_loss)
+		start_volume(a, av, true, true);
+	else
+		begin_step(a, av);
 	return 0;
+}
+
+static void on_step_down(void *ctx, const struct hf_uuid *leg, void *call)
+{
+	struct hf_agent *a = ctx;
+	uint32_t index;
+	struct hf_volume_run *run = hf_host_find_volume(&a->host, leg, &index);
+	struct hf_agent_volume *av = run && !run->stopping ? volume_of(a, run) : NULL;
+
+	if (!av || av->stepping_down) {
+		hf_host_admin_done(&a->host, call, 0, "");
+		return;
+	}
+	av->stepping_down = call;
+	hf_volume_run_stop(run, "an operator moves it to another host");
 }
 
 /* A volume whose record names this host is served here, without a command. */
@@ -173,6 +291,8 @@ static void consider(struct hf_agent *a, struct hf_agent_volume *av)
 {
 	bool ours = strcmp(av->record.primary, a->self.name) == 0;
 
+	if (av->step && hf_reactor_now(a->r) >= av->step->deadline)
+		step_over(av);
 	if (av->run || av->gone || !ours || !a->ready || a->stopping)
 		return;
 	if (hf_reactor_now(a->r) >= av->retry_at)
@@ -273,9 +393,19 @@ static void forget_unseen(struct hf_agent *a)
 		if (av->run) {
 			hf_volume_run_poke(av->run);
 		} else {
-			hf_list_del(&av->link);
-			free(av);
+			volume_free(av);
 		}
+	}
+}
+
+static void tell_fresh(struct hf_agent *a)
+{
+	struct hf_list *n;
+
+	while ((n = hf_list_pop(&a->fresh_now))) {
+		struct hf_agent_fresh *f = hf_container_of(n, struct hf_agent_fresh, link);
+
+		f->done(f);
 	}
 }
 
@@ -305,10 +435,11 @@ static void on_listed(struct hf_cluster_req *q, int result, const struct hf_clus
 			a->ops->ready(a->ctx, 0, NULL);
 	} else {
 		hf_warn("cluster store: %s; trying again", hf_strerror(result));
-		a->list_again = true;	/* by the tick */
-		return;
 	}
-	if (a->list_again) {
+	tell_fresh(a);
+	if (result) {
+		a->list_again = true;	/* by the tick */
+	} else if (a->list_again) {
 		a->list_again = false;
 		list_records(a);
 	}
@@ -323,6 +454,7 @@ static void list_records(struct hf_agent *a)
 		return;
 	}
 	a->listing = true;
+	hf_list_splice(&a->fresh_now, &a->fresh_next);
 	a->list_req.done = on_listed;
 	a->list_req.ctx = a;
 	a->cluster->ops->list(a->cluster, &a->list_req, "");
@@ -330,6 +462,13 @@ static void list_records(struct hf_agent *a)
 
 void hf_agent_refresh(struct hf_agent *a)
 {
+	list_records(a);
+}
+
+void hf_agent_fresh(struct hf_agent *a, struct hf_agent_fresh *f)
+{
+	hf_list_init(&f->link);
+	hf_list_add_tail(&a->fresh_next, &f->link);
 	list_records(a);
 }
 
@@ -449,6 +588,7 @@ static const struct hf_host_ops host_ops = {
 	.format = hf_agent_format,
 	.delete = hf_agent_delete,
 	.is_opening = hf_agent_is_opening,
+	.step_down = on_step_down,
 };
 
 static void on_cluster_uuid(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
@@ -501,6 +641,8 @@ int hf_agent_start(struct hf_agent *a, struct hf_reactor *r, struct hf_cluster *
 	hf_list_init(&a->legs);
 	hf_list_init(&a->volumes);
 	hf_list_init(&a->hosts);
+	hf_list_init(&a->fresh_next);
+	hf_list_init(&a->fresh_now);
 	hf_timer_init(&a->tick, on_tick);
 	a->pool = hf_buf_pool_new(p->pool_bytes);
 	if (!a->pool)

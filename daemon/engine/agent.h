@@ -47,6 +47,8 @@ struct hf_agent_volume {
 	hf_nsec retry_at;
 	uint32_t tries;
 	bool seen, gone;
+	struct hf_agent_step *step;	/* before the claim: the record and the old primary are asked */
+	void *stepping_down;		/* the call that waits for our run to end */
 	char last_why[160];		/* why the last run ended */
 };
 
@@ -57,6 +59,13 @@ struct hf_agent_host {
 	struct hf_cluster_req alive_req;
 	bool asking;
 	struct hf_agent *agent;
+};
+
+/* One who waits for the records as they are in the store now, not as they were at the last poll. */
+struct hf_agent_fresh {
+	void (*done)(struct hf_agent_fresh *f);
+	void *ctx;
+	struct hf_list link;		/* the agent's */
 };
 
 struct hf_agent_ops {
@@ -91,6 +100,7 @@ struct hf_agent {
 	struct hf_list legs, volumes, hosts;
 	struct hf_cluster_req req, list_req, self_req;
 	bool listing, list_again;
+	struct hf_list fresh_next, fresh_now;	/* struct hf_agent_fresh: for the next listing, of the one under way */
 	struct hf_cluster_watch watch;
 	struct hf_timer tick;
 	uint64_t ticks;
@@ -104,10 +114,16 @@ void hf_agent_stop(struct hf_agent *a);
 bool hf_agent_is_idle(const struct hf_agent *a);
 /* Read the records again now. */
 void hf_agent_refresh(struct hf_agent *a);
+/* Read the records again; `done` follows, also when the store does not answer. */
+void hf_agent_fresh(struct hf_agent *a, struct hf_agent_fresh *f);
 
 struct hf_agent_volume *hf_agent_find_volume(struct hf_agent *a, const char *name);
 struct hf_agent_host *hf_agent_find_host(struct hf_agent *a, const char *name);
-/* An operator's promote: become primary of the volume as its record says now. 0, -EALREADY: serving here. */
+/*
+ * An operator's promote: become primary of the volume. The record is read anew, and an old primary that is connected is
+ * asked to step down first, so that nobody waits for its leases; a silent one is not waited for long. 0, -EALREADY:
+ * serving here, -EINPROGRESS.
+ */
 int hf_agent_promote(struct hf_agent *a, struct hf_agent_volume *av, bool accept_loss);
 
 /* agent_leg.c */

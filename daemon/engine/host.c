@@ -87,6 +87,7 @@ static void reply_none(struct hf_host *h, struct hf_conn *c, const struct hf_wir
 		return;
 	switch (hdr->type) {
 	case HF_WIRE_PREPARE:
+	case HF_WIRE_LOOK:
 		out.meta_len = hf_wire_promise_encode(meta, &(struct hf_promise){ .result = result });
 		break;
 	case HF_WIRE_ADOPT:
@@ -113,7 +114,7 @@ void hf_host_request(struct hf_host *h, struct hf_conn *c, const struct hf_wire_
 {
 	struct hf_leg_run *l;
 
-	if (hdr->type == HF_WIRE_FORMAT || hdr->type == HF_WIRE_DELETE) {
+	if (hdr->type == HF_WIRE_FORMAT || hdr->type == HF_WIRE_DELETE || hdr->type == HF_WIRE_STEP_DOWN) {
 		struct hf_remote_call *call;
 		struct hf_wire_format m;
 
@@ -124,6 +125,8 @@ void hf_host_request(struct hf_host *h, struct hf_conn *c, const struct hf_wire_
 		call = hf_remote_call_new(h, c, hdr);
 		if (hdr->type == HF_WIRE_FORMAT)
 			h->ops->format(h->ctx, &m, call);
+		else if (hdr->type == HF_WIRE_STEP_DOWN)
+			h->ops->step_down(h->ctx, &hdr->leg, call);
 		else
 			h->ops->delete(h->ctx, &hdr->leg, call);
 		return;
@@ -423,6 +426,16 @@ int hf_host_delete(struct hf_host *h, const char *host, const struct hf_uuid *le
 	return admin_call(h, host, HF_WIRE_DELETE, leg, NULL, call);
 }
 
+int hf_host_look(struct hf_host *h, const char *host, const struct hf_uuid *leg, struct hf_admin_call *call)
+{
+	return admin_call(h, host, HF_WIRE_LOOK, leg, NULL, call);
+}
+
+int hf_host_step_down(struct hf_host *h, const char *host, const struct hf_uuid *leg, struct hf_admin_call *call)
+{
+	return admin_call(h, host, HF_WIRE_STEP_DOWN, leg, NULL, call);
+}
+
 void hf_host_peer_lost(struct hf_host *h, struct hf_peer *p)
 {
 	hf_list_each(&h->calls, n) {
@@ -437,18 +450,23 @@ void hf_host_peer_lost(struct hf_host *h, struct hf_peer *p)
 
 static void admin_answer(struct hf_host *h, struct hf_conn *c, const struct hf_wire_header *hdr, const uint8_t *meta)
 {
-	struct hf_wire_done m;
+	struct hf_wire_done m = { 0 };
+	struct hf_promise promise;
+	bool look = hdr->type == HF_WIRE_LOOKED;
 
-	if (hf_wire_done_decode(meta, hdr->meta_len, &m)) {
+	if (look ? hf_wire_promise_decode(meta, hdr->meta_len, &promise)
+		 : hf_wire_done_decode(meta, hdr->meta_len, &m)) {
 		hf_conn_kill(c, "malformed answer");
 		return;
 	}
 	hf_list_each(&h->calls, n) {
 		struct hf_admin_call *call = hf_container_of(n, struct hf_admin_call, link);
 
-		if (call->tag != hdr->tag)
+		if (call->tag != hdr->tag || look != (call->promise != NULL))
 			continue;
 		hf_list_del(&call->link);
+		if (look)
+			*call->promise = promise;
 		call->done(call, m.result, m.words);
 		return;
 	}
@@ -460,7 +478,8 @@ void hf_host_answer(struct hf_host *h, struct hf_conn *c, const struct hf_wire_h
 	struct hf_volume_run *v;
 	uint32_t leg;
 
-	if (hdr->type == HF_WIRE_FORMATTED || hdr->type == HF_WIRE_DELETED) {
+	if (hdr->type == HF_WIRE_FORMATTED || hdr->type == HF_WIRE_DELETED || hdr->type == HF_WIRE_LOOKED ||
+	    hdr->type == HF_WIRE_STEPPED_DOWN) {
 		admin_answer(h, c, hdr, meta);
 		return;
 	}

@@ -24,6 +24,8 @@ struct hf_host_ops {
 	void (*delete)(void *ctx, const struct hf_uuid *leg, void *call);
 	/* Is this leg's store still being opened? Then its primary should ask again instead of giving it up. */
 	bool (*is_opening)(void *ctx, const struct hf_uuid *leg);
+	/* Stop being primary of the volume of this leg (STEP_DOWN). Answer later by hf_host_admin_done(). */
+	void (*step_down)(void *ctx, const struct hf_uuid *leg, void *call);
 };
 
 #define HF_HOST_BUCKETS 256u
@@ -73,12 +75,13 @@ void hf_host_answer(struct hf_host *h, struct hf_conn *c, const struct hf_wire_h
 		    const uint8_t *data);
 
 /*
- * Ask `host` to make or remove a leg; `done` later: 0 or -errno with words. -EHOSTUNREACH at once when it is not
- * connected.
+ * Ask `host` to make, remove or look at a leg, or to step down from its volume; `done` later: 0 or -errno with words.
+ * -EHOSTUNREACH at once when it is not connected.
  */
 struct hf_admin_call {
 	void (*done)(struct hf_admin_call *c, int result, const char *words);
 	void *ctx;
+	struct hf_promise *promise;	/* LOOK: where the answer goes; its result tells whether the leg is there */
 	/* host's */
 	struct hf_list link;
 	uint64_t tag;
@@ -86,6 +89,8 @@ struct hf_admin_call {
 };
 int hf_host_format(struct hf_host *h, const char *host, const struct hf_wire_format *m, struct hf_admin_call *call);
 int hf_host_delete(struct hf_host *h, const char *host, const struct hf_uuid *leg, struct hf_admin_call *call);
+int hf_host_look(struct hf_host *h, const char *host, const struct hf_uuid *leg, struct hf_admin_call *call);
+int hf_host_step_down(struct hf_host *h, const char *host, const struct hf_uuid *leg, struct hf_admin_call *call);
 /* Being asked: remember who asked until hf_host_admin_done(). */
 struct hf_remote_call;
 struct hf_remote_call *hf_remote_call_new(struct hf_host *h, struct hf_conn *c, const struct hf_wire_header *hdr);

@@ -864,6 +864,25 @@ static void on_map(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire
 	hf_conn_commit(c, &out);
 }
 
+/* What a PREPARE would be answered now; nothing is promised and nobody is fenced. */
+static void on_look(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h)
+{
+	struct hf_wire_header out = { .type = HF_WIRE_LOOKED, .leg = l->id.leg, .tag = h->tag };
+	struct hf_prepare any = { .epoch = HF_NEVER };
+	struct hf_promise m = { .result = HF_LEG_FAILED };
+	uint8_t *meta = hf_conn_reserve(c, 2048, 0, true);
+	struct hf_store_status st;
+
+	if (!meta)
+		return;
+	if (!l->failed) {
+		hf_store_status(l->store, &st);
+		hf_leg_promise(&l->core, &any, st.first_seq, st.size_blocks, hf_reactor_now(l->host->r), &m);
+	}
+	out.meta_len = hf_wire_promise_encode(meta, &m);
+	hf_conn_commit(c, &out);
+}
+
 static void on_release(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_header *h)
 {
 	struct hf_wire_header out = { .type = HF_WIRE_RELEASED, .leg = l->id.leg, .epoch = h->epoch };
@@ -894,6 +913,9 @@ void hf_leg_run_frame(struct hf_leg_run *l, struct hf_conn *c, const struct hf_w
 		break;
 	case HF_WIRE_MAP:
 		on_map(l, c, h, meta);
+		break;
+	case HF_WIRE_LOOK:
+		on_look(l, c, h);
 		break;
 	case HF_WIRE_RELEASE:
 		on_release(l, c, h);

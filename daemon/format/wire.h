@@ -32,13 +32,15 @@
 	X(17, SYNCED) X(18, SYNCED_ACK) \
 	X(19, RELEASE) X(20, RELEASED) \
 	X(21, FORMAT) X(22, FORMATTED) \
-	X(23, DELETE) X(24, DELETED)
+	X(23, DELETE) X(24, DELETED) \
+	X(25, LOOK) X(26, LOOKED) \
+	X(27, STEP_DOWN) X(28, STEPPED_DOWN)
 
 enum hf_wire_type {
 #define X(number, name) HF_WIRE_##name = number,
 	HF_WIRE_TYPES(X)
 #undef X
-	HF_WIRE_TYPE_MAX = 24
+	HF_WIRE_TYPE_MAX = 28
 };
 
 struct hf_wire_header {

@@ -182,6 +182,10 @@ static const struct message messages[] = {
 	WITH(FORMATTED, "wire-22-formatted", done, done),
 	EMPTY(DELETE, "wire-23-delete"),
 	WITH(DELETED, "wire-24-deleted", done, done),
+	EMPTY(LOOK, "wire-25-look"),
+	WITH(LOOKED, "wire-26-looked", promise, promise),
+	EMPTY(STEP_DOWN, "wire-27-step-down"),
+	WITH(STEPPED_DOWN, "wire-28-stepped-down", done, done),
 };
 
 #define MESSAGES (sizeof(messages) / sizeof(messages[0]))

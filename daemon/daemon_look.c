@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * daemon_look - a dry run of a promotion: every leg is asked what it would answer to PREPARE, without promising anything,
- * and the same decision is taken from that. Nothing changes, nobody is fenced; a promotion later may find more or less.
+ * daemon_look - a dry run of a promotion: every leg is asked what it would answer to PREPARE, without promising
+ * anything, and the same decision is taken from that. Nothing changes, nobody is fenced; a promotion later may find
+ * more or less.
  */
 #include <stdio.h>
 #include <stdlib.h>

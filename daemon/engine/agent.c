@@ -54,8 +54,8 @@ static struct hf_agent_volume *volume_of(struct hf_agent *a, struct hf_volume_ru
 }
 
 /*
- * An operator's promote before the claim: the record is read anew, then the old primary is asked to step down. Answers may
- * come after the volume is gone here, or after we no longer wait for them.
+ * An operator's promote before the claim: the record is read anew, then the old primary is asked to step down. Answers
+ * may come after the volume is gone here, or after we no longer wait for them.
  */
 struct hf_agent_step {
 	struct hf_cluster_req req;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A primary that still answers is moved without a wait for its leases: it steps down and gives them back. A dry run before
-# it shows what the promotion then decides. A client that reconnects loses nothing.
+# A primary that still answers is moved without a wait for its leases: it steps down and gives them back. A dry run
+# before it shows what the promotion then decides. A client that reconnects loses nothing.
 # shellcheck source-path=SCRIPTDIR source=../lib/cluster.sh
 . "$(dirname "$0")/../lib/cluster.sh"
 begin_cluster
@@ -17,7 +17,8 @@ ok 'the volume is moved under load' eval 'hf promote vol --to hostB --json >"$T/
 ok 'nothing is lost' jq -e '.outcome == "promoted" and .ops_lost == 0 and .from_primary == "hostA"' "$T/cert.json"
 ok 'the old primary knows why it stopped' grep -q 'an operator moves it to another host' "$C"/hostA/*.log
 ok 'and moved back' eval 'hf promote vol --to hostA --json >"$T/back.json"'
-figure "lease_wait there $(jq .phases_ms.lease_wait "$T/cert.json") ms, back $(jq .phases_ms.lease_wait "$T/back.json") ms"
+waited() { jq .phases_ms.lease_wait "$1"; }
+figure "lease_wait there $(waited "$T/cert.json") ms, back $(waited "$T/back.json") ms"
 ok 'the client saw neither a lost nor a stale block' load_stop
 ok 'all legs are in sync' wait_insync vol 60
 hf dev kill "$C" hostC >/dev/null 2>&1 || dev kill hostC

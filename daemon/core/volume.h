@@ -103,7 +103,8 @@ struct hf_volume {
 	bool accept_loss;		/* H27 */
 	uint32_t claim_tries, adopt_tries;
 	hf_nsec ask_at;			/* cas_unknown and the store did not answer: ask again; 0: asked */
-	bool sized;			/* by the engine: the volume's size as of the decision is known */
+	uint64_t size_blocks;		/* as committed; 0 until the engine has asked a leg (hf_volume_sized) */
+	hf_seq resize_seq;		/* newest RESIZE that is not committed; 0: none */
 	/* state */
 	enum hf_phase phase;
 	const char *stop_why;
@@ -218,6 +219,8 @@ void hf_volume_step(struct hf_volume *v, const struct hf_event *e, struct hf_act
 /* Every invariant that can be seen from here; asserts. */
 void hf_volume_check(const struct hf_volume *v);
 
+/* A leg told the size as of everything that was decided. */
+void hf_volume_sized(struct hf_volume *v, uint64_t size_blocks);
 /* Room for one more op, and serving. */
 bool hf_volume_can_admit(const struct hf_volume *v);
 /* The engine put ops <= seq of ACT_APPEND into a frame that is on its way; `busy` until hf_volume_send_done(). */

@@ -137,7 +137,7 @@ static void start_catch_up(struct hf_volume *v, uint32_t i, struct hf_actions *o
 		l->resync_from = p->resync_from;
 	if (common < p->commit)		/* it committed ops of a history that was given up: it can tell nothing */
 		l->resync_from = 0;
-	if (!by_log && !v->sized)
+	if (!by_log && !v->size_blocks)
 		return;			/* RESIZE ops before the base would never reach it: the next tick tries again */
 	a = hf_volume_emit(out, HF_ACT_ADOPT);
 	a->leg = i;
@@ -482,6 +482,10 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 	v->proposal = v->record;
 	change = shrink(v, now);
 	change |= put_replacements(v);
+	if (v->size_blocks && v->size_blocks != v->record.size_blocks) {
+		v->proposal.size_blocks = v->size_blocks;	/* for those who look; the log rules (H29) */
+		change = true;
+	}
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		if (is_member(v, i))
 			continue;

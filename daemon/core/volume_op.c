@@ -10,6 +10,12 @@ bool hf_volume_can_admit(const struct hf_volume *v)
 	return v->phase == HF_PHASE_SERVING && v->next - v->base < HF_WINDOW;
 }
 
+void hf_volume_sized(struct hf_volume *v, uint64_t size_blocks)
+{
+	if (!v->size_blocks)		/* a RESIZE may have been committed since it was asked */
+		v->size_blocks = size_blocks;
+}
+
 bool hf_volume_is_blocked(const struct hf_volume *v)
 {
 	return v->phase == HF_PHASE_SERVING && v->tolerance < (int)v->record.min_tolerance;
@@ -36,6 +42,8 @@ void hf_volume_admit(struct hf_volume *v, const struct hf_entry *e)
 	if (e->type == HF_OP_WRITE)
 		for (uint32_t i = 0; i < e->nblocks; i++)
 			slot->block_crc[i] = e->block_crc[i];
+	if (e->type == HF_OP_RESIZE)
+		v->resize_seq = v->next;
 	slot->prev_chain = v->chain;
 	slot->chain = hf_entry_chain(v->chain, slot);
 	v->chain = slot->chain;
@@ -95,6 +103,10 @@ void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 		v->committed = low;
 		v->chain_committed = e->chain;
 		v->epoch_committed = e->epoch;
+		if (v->resize_seq && low >= v->resize_seq) {
+			v->size_blocks = hf_volume_entry(v, v->resize_seq)->lba;
+			v->resize_seq = 0;	/* the record follows with the next change of the set, or tick */
+		}
 		hf_volume_emit(out, HF_ACT_COMMITTED)->to = low;
 	}
 	release(v, out);

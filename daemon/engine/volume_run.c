@@ -331,7 +331,7 @@ static void have_size(struct hf_volume_run *v, uint64_t size_blocks)
 		return;
 	v->sizing = false;
 	v->size_blocks = size_blocks;
-	v->core->sized = true;
+	hf_volume_sized(v->core, size_blocks);
 	v->open = true;
 	v->owner->serving(v->ctx, v);
 	hf_task_defer(v->host->r, &v->turn);

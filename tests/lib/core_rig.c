@@ -573,6 +573,6 @@ struct rig *rig_serving(uint8_t k, uint8_t m, bool full, uint8_t min_tolerance)
 	rig_primary(r, 0, false);
 	rig_settle(r);
 	hf_assert(r->v->phase == HF_PHASE_SERVING);
-	r->v->sized = true;
+	hf_volume_sized(r->v, r->record.size_blocks);
 	return r;
 }

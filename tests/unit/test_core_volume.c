@@ -367,6 +367,24 @@ static void test_volume_sends_a_leg_in_a_resync_what_is_committed(void **state)
 	assert_int_equal(r->acked, s);
 }
 
+static void test_volume_tells_the_record_of_a_committed_resize(void **state)
+{
+	struct hf_entry e = { .type = HF_OP_RESIZE, .lba = 4096 };
+	struct hf_event ev = { .kind = HF_EV_OP, .entry = &e };
+	(void)state;
+
+	r = rig_serving(1, 1, false, 1);
+	rig_feed(r, &ev);
+	rig_turn(r);
+	rig_serve(r, 0);
+	rig_run(r, 0);
+	assert_int_equal(r->record.size_blocks, 1024);
+	rig_settle(r);
+	rig_run(r, 100 * HF_MS);
+	assert_int_equal(r->record.size_blocks, 4096);
+	assert_int_equal(r->record.epoch, 1);
+}
+
 static void test_volume_puts_a_blank_leg_in_the_place_of_one_that_is_gone(void **state)
 {
 	struct hf_event e = { .kind = HF_EV_REPLACED, .leg = 2 };
@@ -424,6 +442,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_starts_a_leg_anew_when_the_log_ends_above_it, down),
 		cmocka_unit_test_teardown(test_volume_leaves_a_slow_leg_out_for_a_while, down),
 		cmocka_unit_test_teardown(test_volume_sends_a_leg_in_a_resync_what_is_committed, down),
+		cmocka_unit_test_teardown(test_volume_tells_the_record_of_a_committed_resize, down),
 		cmocka_unit_test_teardown(test_volume_puts_a_blank_leg_in_the_place_of_one_that_is_gone, down),
 	};
 

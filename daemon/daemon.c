@@ -61,17 +61,19 @@ static void name_address(int fd, const char *asked, char out[HF_ADDR_MAX])
 		snprintf(out, HF_ADDR_MAX, "tcp:%s:%u", ip, ntohs(in.sin_port));
 }
 
-static void read_boot_id(struct hf_uuid *out)
+/* One that cannot be read is made up: as if the machine had booted just now. It is told, never decided on. */
+static void read_boot_id(struct hf_reactor *r, struct hf_uuid *out)
 {
 	char text[HF_UUID_TEXT + 1] = "";
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, text, HF_UUID_TEXT - 1) : -1;
 
-	memset(out, 0, sizeof(*out));
 	if (fd >= 0)
 		close(fd);
-	if (n == HF_UUID_TEXT - 1)
-		(void)hf_uuid_parse(text, out);	/* unknown stays zero: it is told, never decided on */
+	if (n == HF_UUID_TEXT - 1 && hf_uuid_parse(text, out) == 0 && !hf_uuid_is_zero(out))
+		return;
+	hf_reactor_random(r, out, sizeof(*out));
+	hf_uuid_stamp(out);
 }
 
 static int write_pid(const char *path, struct hf_errmsg *err)
@@ -251,7 +253,7 @@ static int start(struct hf_daemon *d, struct hf_errmsg *err)
 	name_address(p.listen_fd, c->listen, d->addr);
 	snprintf(legs, sizeof(legs), "%s/legs", c->dir);
 	p.leg_dir = legs;
-	read_boot_id(&p.boot);
+	read_boot_id(d->r, &p.boot);
 	if (hf_agent_start(&d->agent, d->r, d->cluster, &p, &agent_ops, d))
 		return hf_fail(err, -ENOMEM, "%u MiB of buffers (--memory) cannot be had", c->memory_mib);
 	hf_timer_init(&d->poll, on_poll);

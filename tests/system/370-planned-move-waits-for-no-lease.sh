@@ -21,7 +21,13 @@ waited() { jq .phases_ms.lease_wait "$1"; }
 figure "lease_wait there $(waited "$T/cert.json") ms, back $(waited "$T/back.json") ms"
 ok 'the client saw neither a lost nor a stale block' load_stop
 ok 'all legs are in sync' wait_insync vol 60
-hf dev kill "$C" hostC >/dev/null 2>&1 || dev kill hostC
+must 'hostC is killed' dev kill hostC
 ok 'with a host gone a dry run names it' wait_for 20 eval \
 	'hf promote vol --to hostB --dry-run --json | jq -e ".legs[] | select(.host == \"hostC\") | .valid == false"'
+must 'hostC starts again' dev start hostC
+ok 'all legs are in sync again' wait_insync vol 60
+ok 'the volume is deleted' wait_for 20 hf volume delete vol
+not_ok 'it is not served any more' serves vol
+ok 'no daemon died of it' eval 'for h in A B C D; do hf host show host$h --json | jq -e .alive || exit 1; done'
+ok 'no leg of it is left' test -z "$(find "$C" -name '*.leg')"
 finish

@@ -13,6 +13,7 @@
 #include "store/leg_int.h"
 
 static void next_round(struct hf_store *s);
+static void on_reset_poll(struct hf_timer *t);
 static void flushes_done(struct hf_store *s, int result);
 
 static int cmp64(const void *a, const void *b)
@@ -519,6 +520,7 @@ void hf_leg_apply_init(struct hf_store *s)
 	hf_list_init(&s->flushes);
 	hf_list_init(&s->flushing);
 	hf_task_init(&s->flush_task, on_flush_task);
+	hf_timer_init(&s->apply_timer, on_reset_poll);
 }
 
 void hf_store_checkpoint(struct hf_store *s, struct hf_store_flush *f)
@@ -670,6 +672,5 @@ void hf_store_reset(struct hf_store *s, struct hf_store_reset *x)
 	if (x->keep < s->last)
 		hf_store_truncate(s, x->keep > s->commit ? x->keep : s->commit);
 	s->reset = x;
-	hf_timer_init(&s->apply_timer, on_reset_poll);
 	hf_timer_set(s->r, &s->apply_timer, hf_reactor_now(s->r) + 1000);
 }

@@ -199,7 +199,6 @@ static void recovered(struct hf_store *s)
 	hf_leg_view_init(s);
 	hf_leg_apply_init(s);
 	hf_leg_super_init(s);
-	hf_timer_init(&s->apply_timer, NULL);
 	free(s->open_buf);
 	s->open_buf = NULL;
 	hf_leg_visible(s);

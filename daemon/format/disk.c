@@ -453,6 +453,18 @@ int hf_disk_page_decode(const void *page, uint32_t salt, uint64_t number,
 	return 1;
 }
 
+uint32_t hf_disk_dw_content(const void *pages, uint32_t count)
+{
+	const uint8_t *p = pages;
+	uint32_t crc = hf_crc32c(NULL, 0);
+
+	for (uint32_t i = 0; i < count; i++)
+		crc = hf_crc32c_extend(crc, p + (size_t)(i + 1) * HF_DISK_PAGE - 4, 4);
+	for (uint32_t i = 0; i < count; i++)
+		crc = hf_crc32c_extend(crc, p + (size_t)i * HF_DISK_PAGE, HF_DISK_PAGE - 4);
+	return crc;
+}
+
 void hf_disk_dw_encode(void *page, uint32_t salt, const struct hf_disk_dw *d)
 {
 	struct hf_cursor c = hf_cursor_over(page, HF_DISK_PAGE - 4);

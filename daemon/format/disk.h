@@ -109,9 +109,14 @@ int hf_disk_page_decode(const void *page, uint32_t salt, uint64_t number,
 struct hf_disk_dw {
 	uint64_t no, digest;		/* digest: over all table pages once these are in place */
 	uint32_t count;
-	uint32_t content_crc;		/* over the pages that follow */
+	uint32_t content_crc;		/* hf_disk_dw_content() of the pages that follow */
 	uint64_t off[HF_DISK_DW_PAGES_MAX]; /* where each belongs, bytes in the file */
 };
+/*
+ * Checksum of pages: the last 4 bytes of each, then the others of each. A table page ends with its own crc32c, and the
+ * crc32c of bytes that are followed by their crc32c is the same for all of them.
+ */
+uint32_t hf_disk_dw_content(const void *pages, uint32_t count);
 void hf_disk_dw_encode(void *page, uint32_t salt, const struct hf_disk_dw *d);
 /* 0, or -EBADMSG; *out is then undefined. */
 int hf_disk_dw_decode(const void *page, uint32_t salt, struct hf_disk_dw *out);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "codec/csum.h"
 #include "store/leg_int.h"
 
 static void next_round(struct hf_store *s);
@@ -332,7 +331,7 @@ static void write_dw(struct hf_store *s)
 	d.no = ++s->dw_no;
 	d.digest = a->digest;
 	d.count = n;
-	d.content_crc = hf_crc32c(s->dw + HF_DISK_PAGE, (size_t)n * HF_DISK_PAGE);
+	d.content_crc = hf_disk_dw_content(s->dw + HF_DISK_PAGE, n);
 	hf_disk_dw_encode(s->dw, s->salt, &d);
 	a->phase = APPLY_DW;
 	hf_io_init(&s->dw_io, HF_IO_WRITE, s->fd, on_dw);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "codec/csum.h"
 #include "store/leg_int.h"
 
 static void free_memory(struct hf_store *s)
@@ -170,7 +169,7 @@ static void got_dw(struct hf_store *s)
 		const uint8_t *p = s->open_buf + (size_t)i * dw_bytes(s);
 
 		if (hf_disk_dw_decode(p, s->salt, &d) || d.count > s->sb.dw_pages || d.no <= s->dw_no ||
-		    hf_crc32c(p + HF_DISK_PAGE, (size_t)d.count * HF_DISK_PAGE) != d.content_crc)
+		    hf_disk_dw_content(p + HF_DISK_PAGE, d.count) != d.content_crc)
 			continue;
 		s->dw_no = d.no;
 		s->sb.checkpoint.digest = d.digest;

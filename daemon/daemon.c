@@ -247,7 +247,7 @@ static int start(struct hf_daemon *d, struct hf_errmsg *err)
 		ret = write_pid(c->pid_file, err);
 	if (ret)
 		return ret;
-	p.listen_fd = hf_sock_listen(d->r, c->listen, err);
+	p.listen_fd = hf_sock_listen_at_start(d->r, c->listen, err);
 	if (p.listen_fd < 0)
 		return p.listen_fd;
 	name_address(p.listen_fd, c->listen, d->addr);

@@ -228,9 +228,13 @@ static void accepted_loss(const struct hf_promotion *p, struct hf_certificate *o
 {
 	const struct hf_decision *dec = &p->decision;
 
-	out->cut_count = out->ops_lost = dec->seen - dec->seq;
-	out->cut_from = dec->seq + 1;
-	out->cut_to = dec->seen;
+	out->ops_lost = dec->seen - p->lost_from + 1;
+	out->acked_at_most = dec->seen;
+	if (dec->seen > dec->seq) {
+		out->cut_count = dec->seen - dec->seq;
+		out->cut_from = dec->seq + 1;
+		out->cut_to = dec->seen;
+	}
 	out->extent_count = p->risk_count;
 	for (uint32_t i = 0; i < p->risk_count && i < HF_VIEW_EXTENTS_MAX && i < HF_RISK_MAX; i++) {
 		out->extent[i].lba = p->risk[i].lba;

@@ -80,7 +80,7 @@ static void check_chunk(struct leg *l, const struct hf_disk_chunk *c)
 		if (!(c->present >> b & 1))
 			continue;
 		if (!read_at(l, off + b * l->log.frag, frag, l->log.frag) ||
-		    hf_crc32c(frag, l->log.frag) != c->frag_crc[b])
+		    !hf_frag_is_intact(frag, l->log.frag, c->frag_crc[b]))
 			bad++;
 	}
 	l->f.bad_blocks += bad;

@@ -342,7 +342,7 @@ static void take_entry(struct walk *w, struct leglog_place *at, const struct hf_
 	at->alive = e->type == HF_OP_RESYNC || hf_epoch_cache_is_alive(&l->sb.state.epochs, e->epoch, e->seq);
 	for (uint32_t b = 0; hf_entry_has_payload(e) && b < e->nblocks; b++) {
 		leglog_fragment(l, at, b, frag);
-		if (hf_crc32c(frag, l->frag) == e->frag_crc[b])
+		if (hf_frag_is_intact(frag, l->frag, e->frag_crc[b]))
 			continue;
 		at->good = false;
 		damage(w,

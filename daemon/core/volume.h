@@ -79,6 +79,7 @@ struct hf_promotion {
 	struct hf_decision decision;
 	struct hf_promise reply[HF_LEGS_MAX]; /* as used for the decision */
 	bool accepted_loss;
+	hf_seq lost_from;		/* accepted_loss: the first op that could not be decoded; S* may be later */
 	/* accepted_loss: what the ops that were given up would have written, as far as legs showed it (H27) */
 	struct hf_extent risk[HF_RISK_MAX];
 	uint32_t risk_count;		/* more than HF_RISK_MAX are counted only */
@@ -228,6 +229,11 @@ void hf_volume_sent(struct hf_volume *v, uint32_t leg, hf_seq seq, hf_nsec now);
 void hf_volume_send_done(struct hf_volume *v, uint32_t leg);
 /* The op, when it is in the window; else NULL. */
 const struct hf_entry *hf_volume_entry(const struct hf_volume *v, hf_seq seq);
+/*
+ * An op of the decided history whose content is given up: a leg knows it as committed, and may have it in its image, so
+ * it stays, with its blocks marked lost on the other legs (H27).
+ */
+bool hf_volume_is_lost(const struct hf_volume *v, hf_seq seq);
 /* Legs that showed op `seq` in their promise: where LOAD may read it. */
 hf_legs hf_volume_holders(const struct hf_volume *v, hf_seq seq);
 

@@ -199,6 +199,14 @@ hf_legs hf_volume_holders(const struct hf_volume *v, hf_seq seq)
 	return set;
 }
 
+bool hf_volume_is_lost(const struct hf_volume *v, hf_seq seq)
+{
+	const struct hf_promotion *p = &v->promotion;
+
+	return p->accepted_loss && seq >= p->lost_from && seq <= p->decision.seq &&
+	       !hf_insync_is_decodable(&v->record, hf_volume_holders(v, seq));
+}
+
 bool hf_volume_is_readable(const struct hf_volume *v, uint32_t i)
 {
 	const struct hf_vleg *l = &v->leg[i];

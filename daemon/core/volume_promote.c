@@ -66,9 +66,12 @@ static bool can_load(const struct hf_volume *v, hf_legs valid, hf_seq from)
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
 		if ((valid & HF_LEG_BIT(i)) && v->leg[i].reply.first <= from + 1)
 			sources |= HF_LEG_BIT(i);
-	for (hf_seq s = from + 1; s <= v->promotion.decision.seq; s++)
-		if (!hf_insync_is_decodable(&v->record, sources & hf_volume_holders(v, s)))
+	for (hf_seq s = from + 1; s <= v->promotion.decision.seq; s++) {
+		hf_legs have = sources & hf_volume_holders(v, s);
+
+		if (!(hf_volume_is_lost(v, s) ? have != 0 : hf_insync_is_decodable(&v->record, have)))
 			return false;
+	}
 	return true;
 }
 
@@ -176,6 +179,30 @@ static void add_risk(struct hf_promotion *p, uint64_t lba, uint64_t nblocks)
 	p->risk_count++;
 }
 
+/*
+ * The operator gives up what cannot be decoded. What a leg knows as committed stays in the history all the same, for it
+ * may be in that leg's image already: the history is then that leg's log, and such ops are kept as lost blocks (H27).
+ */
+static void give_up(struct hf_promotion *p, hf_legs valid)
+{
+	struct hf_decision *d = &p->decision;
+	const struct hf_promise *best = NULL;
+
+	p->accepted_loss = true;
+	p->lost_from = d->seq + 1;
+	for (uint32_t i = 0; d->commit > d->seq && i < HF_LEGS_MAX; i++)
+		if ((valid & HF_LEG_BIT(i)) && p->reply[i].last >= d->commit &&
+		    (!best || p->reply[i].last < best->last))
+			best = &p->reply[i];
+	if (!best)
+		return;
+	d->seq = best->last;
+	d->chain = best->chain;
+	d->epochs = best->epochs;
+	while (d->epochs.count && d->epochs.at[d->epochs.count - 1].start > d->seq)
+		d->epochs.count--;
+}
+
 /* The legs drop these ops when they adopt, so their heads are read before (H27). */
 static void start_survey(struct hf_volume *v, hf_legs valid, hf_nsec now, struct hf_actions *out)
 {
@@ -189,12 +216,12 @@ static void start_survey(struct hf_volume *v, hf_legs valid, hf_nsec now, struct
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		struct hf_action *a;
 
-		if (!(valid & HF_LEG_BIT(i)) || p->reply[i].last <= p->decision.seq)
+		if (!(valid & HF_LEG_BIT(i)) || p->reply[i].last < p->lost_from)
 			continue;
 		v->survey_set |= HF_LEG_BIT(i);
 		a = hf_volume_emit(out, HF_ACT_SURVEY);
 		a->leg = i;
-		a->from = p->decision.seq + 1;
+		a->from = p->lost_from;
 		a->to = p->reply[i].last;
 	}
 	if (!v->survey_set)
@@ -206,7 +233,7 @@ void hf_volume_surveyed(struct hf_volume *v, const struct hf_event *e, struct hf
 	if (v->phase != HF_PHASE_SURVEYING || !(v->survey_set & HF_LEG_BIT(e->leg)))
 		return;
 	if (e->entry) {
-		if (e->entry->seq > v->promotion.decision.seq && e->entry->nblocks)
+		if (e->entry->seq >= v->promotion.lost_from && e->entry->nblocks)
 			add_risk(&v->promotion, e->entry->lba, e->entry->nblocks);
 		return;
 	}
@@ -272,9 +299,11 @@ void hf_volume_try_decide(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 		if (!v->accept_loss || !decodable)
 			return;		/* wait for more legs, or for the operator's word (H27) */
 	}
-	p->accepted_loss = p->decision.verdict != HF_VERDICT_OK;
+	p->accepted_loss = false;
 	if (!is_enough(v, valid))
 		return;
+	if (p->decision.verdict != HF_VERDICT_OK)
+		give_up(p, valid);
 	if (p->accepted_loss)
 		start_survey(v, valid, now, out);
 	else

@@ -488,7 +488,7 @@ int hf_ctl_start(struct hf_reactor *r, const struct hf_ctl_config *config, struc
 	}
 	/* Only this process's own user, and root, may order it about. */
 	mask = umask(0177);
-	ctl->fd = hf_sock_listen(r, addr, err);
+	ctl->fd = hf_sock_listen_at_start(r, addr, err);
 	umask(mask);
 	if (ctl->fd < 0) {
 		int rc = ctl->fd;

@@ -406,7 +406,7 @@ static bool data_is_intact(const struct hf_leg_run *l, const struct hf_entry *e,
 	uint32_t fs = frag_size(l);
 
 	for (uint32_t i = 0; hf_entry_has_payload(e) && i < e->nblocks; i++)
-		if (hf_crc32c(data + (size_t)i * fs, fs) != e->frag_crc[i])
+		if (!hf_frag_is_intact(data + (size_t)i * fs, fs, e->frag_crc[i]))
 			return false;
 	return true;
 }

@@ -66,6 +66,17 @@ static bool send_fetch(struct hf_volume_run *v, uint32_t leg, const struct hf_wi
 	return true;
 }
 
+/* Somebody who has the head of an op whose content is given up. */
+static hf_legs head_source(struct hf_volume_run *v, hf_seq seq)
+{
+	hf_legs holders = hf_volume_holders(v->core, seq);
+
+	for (uint32_t i = 0; i < v->core->record.leg_count; i++)
+		if ((holders & HF_LEG_BIT(i)) && hf_volume_run_conn(v, i))
+			return HF_LEG_BIT(i);
+	return 0;
+}
+
 static void load_next(struct hf_volume_run *v)
 {
 	struct hf_load *l = &v->load;
@@ -74,7 +85,8 @@ static void load_next(struct hf_volume_run *v)
 	load_drop(l);
 	l->got = 0;
 	l->asked_at = hf_reactor_now(v->host->r);
-	l->asked = load_sources(v, l->next);
+	l->lost = m.heads_only = hf_volume_is_lost(v->core, l->next);
+	l->asked = l->lost ? head_source(v, l->next) : load_sources(v, l->next);
 	l->tag = ++v->tag_generation;
 	if (!l->asked) {
 		load_failed(v);
@@ -137,7 +149,7 @@ static void load_complete(struct hf_volume_run *v)
 	struct hf_slot *s = &v->slot[l->next % HF_WINDOW];
 	struct hf_buf *buf = NULL;
 
-	if (l->entry.type == HF_OP_WRITE) {
+	if (l->entry.type == HF_OP_WRITE && !l->lost) {
 		buf = load_decode(v);
 		if (!buf) {
 			load_failed(v);
@@ -147,6 +159,7 @@ static void load_complete(struct hf_volume_run *v)
 	load_drop(l);
 	hf_assert(!s->buf && !s->req);
 	s->buf = buf;
+	s->lost = l->lost;
 	if (l->next == l->to)
 		l->active = false;
 	l->next++;
@@ -207,8 +220,9 @@ void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct h
 			   const uint8_t *data)
 {
 	struct hf_load *l = &v->load;
-	uint32_t pos = 0, want;
+	uint32_t pos = 0, want, fs;
 	struct hf_entry e;
+	bool heads;
 
 	if (v->survey[leg].tag && h->tag == v->survey[leg].tag) {
 		survey_answer(v, leg, h, meta);
@@ -225,13 +239,16 @@ void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct h
 		load_failed(v);
 		return;
 	}
-	want = hf_entry_has_payload(&e)
-		       ? e.nblocks * hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag)
-		       : 0;
+	fs = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
+	heads = hf_volume_is_lost(v->core, l->next);
+	want = hf_entry_has_payload(&e) && !heads ? e.nblocks * fs : 0;
 	if (h->data_len != want || hf_entry_chain(e.prev_chain, &e) != e.chain) {
 		load_failed(v);
 		return;
 	}
+	/* An earlier promotion may have given its content up: then it stays given up. */
+	for (uint32_t b = 0; want && b < e.nblocks; b++)
+		l->lost |= hf_crc32c(data + (size_t)b * fs, fs) == hf_crc32c_lost(e.frag_crc[b]);
 	l->entry = e;
 	l->got |= HF_LEG_BIT(leg);
 	if (want) {
@@ -304,10 +321,14 @@ void hf_volume_resync_stop(struct hf_volume_run *v, uint32_t leg)
 		v->resync[leg]->active = false;
 }
 
-/* A read of a run that was stopped meanwhile is dropped: `run` tells. */
+/*
+ * A read of a run that was stopped meanwhile is dropped: `run` tells. When a chunk cannot be read, its blocks are, one
+ * after the other; one that is lost is marked so on the leg that is copied to.
+ */
 struct copy {
 	uint64_t run;
 	struct hf_buf *buf;
+	uint64_t end;			/* of the chunk, while it goes block by block; 0: as a whole */
 };
 
 static void put_back(struct hf_resync *x, uint64_t chunk)
@@ -318,6 +339,14 @@ static void put_back(struct hf_resync *x, uint64_t chunk)
 		x->map_asked = x->map_done = false;	/* cannot be: parallel reads are fewer; ask for the map again */
 }
 
+static void on_chunk_read(struct hf_read_op *op, int result);
+
+static bool by_block(struct hf_read_op *op, struct copy *c)
+{
+	c->end = op->lba + op->nblocks;
+	return hf_volume_read_blocks(op->v, op->lba, 1, c->buf, on_chunk_read, c, op->arg_leg);
+}
+
 static void on_chunk_read(struct hf_read_op *op, int result)
 {
 	struct hf_volume_run *v = op->v;
@@ -325,14 +354,29 @@ static void on_chunk_read(struct hf_read_op *op, int result)
 	struct hf_resync *x = v->resync[op->arg_leg];
 
 	if (x->active && x->run == c->run) {
-		x->reading--;
-		if (result == 0 &&
-		    hf_volume_send_resync(v, op->arg_leg, op->seq, op->lba, op->nblocks, op->zero, c->buf->data)) {
+		uint64_t next = op->lba + op->nblocks;
+		bool sent = true;
+
+		if (result == 0)
+			sent = hf_volume_send_resync(v, op->arg_leg, op->seq, op->lba, op->nblocks, op->zero,
+						     c->buf->data);
+		else if (result == -EIO && op->nblocks == 1)
+			sent = hf_volume_send_lost(v, op->arg_leg, op->seq, op->lba);
+		else if (result == -EIO && by_block(op, c))
+			return;
+		else
+			sent = false;
+		if (sent) {
 			x->sent++;
 			x->copied_bytes += (uint64_t)op->nblocks * HF_BLOCK;
-		} else {
-			put_back(x, op->lba / HF_CHUNK_BLOCKS);
 		}
+		/* A leg takes a bounded number that it has not acknowledged: the rest of the chunk comes later. */
+		if (sent && next < c->end && x->sent - x->done < 4 * HF_RESYNC_PARALLEL &&
+		    hf_volume_read_blocks(v, next, 1, c->buf, on_chunk_read, c, op->arg_leg))
+			return;
+		x->reading--;
+		if (!sent || next < c->end)
+			put_back(x, op->lba / HF_CHUNK_BLOCKS);
 	}
 	hf_buf_put(c->buf);
 	free(c);
@@ -350,6 +394,7 @@ static bool copy_chunk(struct hf_volume_run *v, uint32_t leg, uint64_t chunk)
 	c = malloc(sizeof(*c));
 	hf_assert(c);
 	c->run = x->run;
+	c->end = 0;
 	c->buf = hf_buf_new(v->host->pool, HF_CHUNK_BLOCKS * HF_BLOCK);
 	if (!c->buf) {
 		free(c);

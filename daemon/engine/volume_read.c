@@ -232,6 +232,12 @@ static void ask(struct hf_read_op *op, uint32_t leg)
 	hf_conn_commit(c, &h);
 }
 
+/* Is leg i being filled from nothing? */
+static bool is_blank(const struct hf_volume_run *v, uint32_t i)
+{
+	return v->resync[i] && v->resync[i]->active && v->resync[i]->from == 0;
+}
+
 /*
  * Nobody can give these blocks now. When every leg is here, has answered, and none has them, again and again, they are
  * lost; otherwise legs are awaited: silence never becomes an error.
@@ -241,8 +247,9 @@ static void no_plan(struct hf_read_op *op)
 	struct hf_volume_run *v = op->v;
 	bool all_here = !op->silent;
 
+	/* A leg that is out may come back with the blocks, but for one that is made from nothing. */
 	for (uint32_t i = 0; i < v->core->record.leg_count; i++)
-		all_here &= hf_volume_is_readable(v->core, i);
+		all_here &= hf_volume_is_readable(v->core, i) || is_blank(v, i);
 	op->lost_rounds = all_here && op->bad ? op->lost_rounds + 1 : 0;
 	if (op->lost_rounds > 3) {
 		v->owner->lost_block(v->ctx, v, op->lba);

@@ -142,6 +142,7 @@ static void release_slot(struct hf_slot *s)
 		hf_buf_put(s->buf);
 	s->buf = NULL;
 	s->req = NULL;
+	s->lost = false;
 }
 
 static void admit_op(struct hf_volume_run *v, struct hf_request *q)

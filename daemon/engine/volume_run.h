@@ -38,6 +38,7 @@ struct hf_volume_owner {
 struct hf_slot {
 	struct hf_buf *buf;		/* WRITE: plaintext blocks */
 	struct hf_request *req;		/* to answer at commit; NULL: none */
+	bool lost;			/* loaded, but its content is given up: no buf */
 	uint32_t bytes;			/* of payload, until it is committed */
 };
 
@@ -63,6 +64,7 @@ struct hf_resync {
 
 struct hf_load {
 	bool active;
+	bool lost;			/* heads only, or a fragment that is marked lost came */
 	hf_seq next, to;
 	hf_legs asked, got;
 	hf_nsec asked_at;
@@ -174,6 +176,8 @@ void hf_volume_send_release(struct hf_volume_run *v, uint32_t leg);
 /* Blocks as of `seq` for one leg; false: no room now. `zero`: bit i, the block is zeros. */
 bool hf_volume_send_resync(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba, uint32_t nblocks,
 			   uint64_t zero, const uint8_t *blocks);
+/* One block that no leg can give back: marked lost there too. False: no room now. */
+bool hf_volume_send_lost(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba);
 
 /*
  * Internal read: blocks into `buf`; done(arg, op, result) with op->zero. Not bound to leases: never shown to a

@@ -110,6 +110,15 @@ static uint32_t encode_block(struct hf_volume_run *v, uint32_t leg, const uint8_
 	return hf_crc32c(out, hf_frag_size(r->geometry, frag));
 }
 
+/* One whose blocks are marked lost cannot be sent on as data: chunks, and their marks, go instead. */
+static bool is_whole(const struct hf_entry *e, const uint8_t *blocks)
+{
+	for (uint32_t b = 0; hf_entry_has_payload(e) && b < e->nblocks; b++)
+		if (hf_crc32c(blocks + (size_t)b * HF_BLOCK, HF_BLOCK) != e->block_crc[b])
+			return false;
+	return true;
+}
+
 /* An op that left the window, and its plaintext in v->replay: from the log of a whole in-sync leg here. */
 static bool op_from_log(struct hf_volume_run *v, hf_seq seq, struct hf_entry *e)
 {
@@ -120,7 +129,7 @@ static bool op_from_log(struct hf_volume_run *v, hf_seq seq, struct hf_entry *e)
 		    !hf_frag_is_whole(l->id.geometry, l->id.frag))
 			continue;
 		if (hf_store_entry(l->store, seq, e, v->replay) == 0)
-			return true;
+			return is_whole(e, v->replay);
 	}
 	return false;
 }
@@ -143,15 +152,25 @@ static hf_seq frame_end(struct hf_volume_run *v, hf_seq from, hf_seq to, uint32_
 	return s - 1;
 }
 
-/* Add an op to the frame that begins at `meta`; its data follow meta_len bytes of meta. */
+/* Zeros that are marked lost, in place of this leg's share of one block. */
+static uint32_t encode_lost(uint32_t frag, uint8_t *out)
+{
+	memset(out, 0, frag);
+	return hf_crc32c_lost(hf_crc32c(out, frag));
+}
+
+/* Add an op to the frame that begins at `meta`; its data follow meta_len bytes of meta. `blocks` NULL: lost. */
 static void put_op(struct hf_volume_run *v, uint32_t leg, struct hf_wire_header *h, uint8_t *meta, uint32_t meta_len,
 		   struct hf_entry *e, const uint8_t *blocks)
 {
 	uint32_t frag = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
 
-	for (uint32_t b = 0; hf_entry_has_payload(e) && b < e->nblocks; b++, h->data_len += frag)
-		e->frag_crc[b] = encode_block(v, leg, blocks + (size_t)b * HF_BLOCK, e->block_crc[b],
-					      meta + meta_len + h->data_len);
+	for (uint32_t b = 0; hf_entry_has_payload(e) && b < e->nblocks; b++, h->data_len += frag) {
+		uint8_t *out = meta + meta_len + h->data_len;
+
+		e->frag_crc[b] = blocks ? encode_block(v, leg, blocks + (size_t)b * HF_BLOCK, e->block_crc[b], out)
+					: encode_lost(frag, out);
+	}
 	h->meta_len += hf_wire_entry_encode(meta + h->meta_len, e);
 	h->count++;
 }
@@ -207,6 +226,7 @@ void hf_volume_send_append(struct hf_volume_run *v, uint32_t leg, hf_seq from, h
 		for (hf_seq s = from; s <= end; s++) {
 			const struct hf_slot *slot = &v->slot[s % HF_WINDOW];
 
+			hf_assert(slot->buf || slot->lost || v->core->window[s % HF_WINDOW].type != HF_OP_WRITE);
 			put_op(v, leg, &h, meta, meta_len, &v->core->window[s % HF_WINDOW],
 			       slot->buf ? slot->buf->data : NULL);
 		}
@@ -215,34 +235,47 @@ void hf_volume_send_append(struct hf_volume_run *v, uint32_t leg, hf_seq from, h
 	}
 }
 
+/* RESYNC of blocks as of `seq`; `blocks` NULL: they are lost. */
+static bool send_resync(struct hf_volume_run *v, uint32_t leg, struct hf_entry *e, const uint8_t *blocks)
+{
+	uint32_t frag = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
+	struct hf_wire_header h = header(v, leg, HF_WIRE_APPEND);
+	struct hf_conn *c = hf_volume_run_conn(v, leg);
+	uint32_t meta_len = hf_wire_entry_size(e);
+	uint8_t *meta = c ? hf_conn_reserve(c, meta_len, e->nblocks * frag, false) : NULL;
+
+	if (!meta)
+		return false;
+	for (uint32_t b = 0; b < e->nblocks; b++)
+		e->block_crc[b] = blocks ? hf_crc32c(blocks + (size_t)b * HF_BLOCK, HF_BLOCK) : hf_crc32c_zero_block();
+	put_op(v, leg, &h, meta, meta_len, e, blocks);
+	h.tag = hf_reactor_now(v->host->r);
+	hf_conn_commit(c, &h);
+	return true;
+}
+
 bool hf_volume_send_resync(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba, uint32_t nblocks,
 			   uint64_t zero, const uint8_t *blocks)
 {
-	uint32_t frag = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
 	struct hf_entry e = {.type = HF_OP_RESYNC,
 			     .epoch = v->core->epoch,
+			     .ver = v->core->ver,
 			     .seq = seq,
 			     .lba = lba,
 			     .nblocks = nblocks,
 			     .zero = zero};
-	struct hf_wire_header h = header(v, leg, HF_WIRE_APPEND);
-	struct hf_conn *c = hf_volume_run_conn(v, leg);
-	uint32_t meta_len = hf_wire_entry_size(&e);
-	uint8_t *meta = c ? hf_conn_reserve(c, meta_len, nblocks * frag, false) : NULL;
 
-	if (!meta)
-		return false;
-	e.ver = v->core->ver;
-	for (uint32_t b = 0; b < nblocks; b++) {
-		const uint8_t *block = blocks + (size_t)b * HF_BLOCK;
+	return send_resync(v, leg, &e, blocks);
+}
 
-		e.block_crc[b] = hf_crc32c(block, HF_BLOCK);
-		e.frag_crc[b] = encode_block(v, leg, block, e.block_crc[b], meta + meta_len + (size_t)b * frag);
-	}
-	h.meta_len = hf_wire_entry_encode(meta, &e);
-	h.data_len = nblocks * frag;
-	h.count = 1;
-	h.tag = hf_reactor_now(v->host->r);
-	hf_conn_commit(c, &h);
-	return true;
+bool hf_volume_send_lost(struct hf_volume_run *v, uint32_t leg, hf_seq seq, uint64_t lba)
+{
+	struct hf_entry e = {.type = HF_OP_RESYNC,
+			     .epoch = v->core->epoch,
+			     .ver = v->core->ver,
+			     .seq = seq,
+			     .lba = lba,
+			     .nblocks = 1};
+
+	return send_resync(v, leg, &e, NULL);
 }

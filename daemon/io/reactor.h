@@ -207,6 +207,11 @@ static inline int hf_sock_listen(struct hf_reactor *r, const char *addr, struct 
 {
 	return r->ops->sock_listen(r, addr, err);
 }
+/*
+ * The same for a daemon that starts: waits, blocking, for up to 2 s while the address is in use. A process that was
+ * killed leaves its ring, and with it its sockets, a moment later than itself.
+ */
+int hf_sock_listen_at_start(struct hf_reactor *r, const char *addr, struct hf_errmsg *err);
 
 /*
  * A long-lived memory range that ios will use again and again: the backend may register it with the kernel. A hint:

@@ -16,9 +16,12 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
+#include "io/reactor.h"
 
 #define BACKLOG 128			/* connections that wait for an ACCEPT */
 
@@ -314,4 +317,16 @@ int hf_sys_listen(const char *text, struct hf_errmsg *err)
 			       "another address", text);
 	return hf_fail(err, rc, "cannot listen on %s: %s: check that this host has the address and that we may use it",
 		       text, hf_strerror(rc));
+}
+
+int hf_sock_listen_at_start(struct hf_reactor *r, const char *addr, struct hf_errmsg *err)
+{
+	const struct timespec pause = { .tv_nsec = 50 * HF_MS };
+	int fd = hf_sock_listen(r, addr, err);
+
+	for (int i = 0; fd == -EADDRINUSE && i < 40; i++) {
+		nanosleep(&pause, NULL);
+		fd = hf_sock_listen(r, addr, err);
+	}
+	return fd;
 }

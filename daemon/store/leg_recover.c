@@ -100,7 +100,7 @@ static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_
 		if (len) {
 			hf_leg_stream_out(s, off, at + size, data, len);
 			for (uint32_t k = 0; k < e.nblocks; k++)
-				good &= hf_crc32c(data + k * s->frag, s->frag) == e.frag_crc[k];
+				good &= hf_frag_is_intact(data + k * s->frag, s->frag, e.frag_crc[k]);
 			if (!good)
 				break;
 		}

@@ -148,6 +148,8 @@ static void plan(struct hf_store *s, struct hf_store_read *rd)
 			if (!zero) {
 				hf_leg_ent_crcs(s, e, in, &rd->block_crc[i], &crc);
 				hf_leg_ent_payload(s, e, in, out);
+				if (hf_crc32c(out, s->frag) != crc)	/* lost: marked so, or in this memory */
+					rd->bad |= 1ull << i;
 				continue;
 			}
 		} else if (c && (c->present >> b & 1)) {

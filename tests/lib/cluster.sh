@@ -92,6 +92,19 @@ tolerance_is() { hf volume show "$1" --json | jq -e --argjson t "$2" '.tolerance
 # The value of KEY in a line of key=value words of FILE's last line.
 value_of() { tail -n 1 "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"; }
 
+# flip FILE OFFSET: turn one bit.
+flip() {
+	perl -e '
+		my ($path, $at) = @ARGV;
+		open(my $f, "+<", $path) or die "$path: $!";
+		binmode $f;
+		sysseek($f, $at, 0);
+		sysread($f, my $byte, 1) == 1 or die "short";
+		sysseek($f, $at, 0);
+		syswrite($f, chr(ord($byte) ^ 4));
+	' "$1" "$2"
+}
+
 # ---------------------------------------------------------------- clients
 # load_start VOLUME [OPTION...]: the judging client in the background, until load_stop; returns after its first write.
 load_start() {

@@ -77,19 +77,6 @@ ok 'a leg given twice is refused' verdict 1 'are the same leg' "$T/cert.json" "$
 ok 'what is no leg is refused' verdict 1 'not a leg' "$T/cert.json" "${legs[@]}" "$T/cert.json"
 ok 'a file that is not there is named' verdict 5 'cannot be opened' "$T/cert.json" "$T/nothing"
 
-# flip FILE OFFSET: turn one bit.
-flip() {
-	perl -e '
-		my ($path, $at) = @ARGV;
-		open(my $f, "+<", $path) or die "$path: $!";
-		binmode $f;
-		sysseek($f, $at, 0);
-		sysread($f, my $byte, 1) == 1 or die "short";
-		sysseek($f, $at, 0);
-		syswrite($f, chr(ord($byte) ^ 4));
-	' "$1" "$2"
-}
-
 # The middle one of the writes of epoch 1 in hostC's log: its seq, and where its fragments begin, 12 bytes before which
 # are its checksums.
 read -r seq at < <("$BIN/holdfast-inspect" --entries "${legs[2]}" | awk '

@@ -367,6 +367,41 @@ static void test_volume_sends_a_leg_in_a_resync_what_is_committed(void **state)
 	assert_int_equal(r->acked, s);
 }
 
+/* H27: what a leg knows as committed is never cut, not even by the operator's word: it stays, as lost blocks. */
+static void test_volume_keeps_a_committed_op_that_it_cannot_decode_as_lost(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, false, 0);
+	rig_write(r, 7);
+	rig_write(r, 8);
+	rig_settle(r);
+	rig_run(r, 1 * HF_SEC);
+	assert_int_equal(r->leg[2].core.commit, 2);
+	rig_down(r, 0);				/* for good */
+	r->leg[1].core.suspect = true;		/* its log was unreadable after op 1 */
+	r->leg[1].core.last = 1;
+	r->leg[1].core.commit = 1;
+	r->leg[1].core.chain = r->leg[1].log[1].chain;
+	rig_primary(r, 1, false);
+	rig_settle(r);
+	rig_run(r, 3 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_PREPARING);
+	r->v->accept_loss = true;
+	rig_run(r, 5 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_true(r->v->promotion.accepted_loss);
+	assert_int_equal(r->v->promotion.lost_from, 2);
+	assert_true(hf_volume_is_lost(r->v, 2));
+	assert_false(hf_volume_is_lost(r->v, 1));
+	assert_int_equal(r->v->promotion.risk_count, 1);
+	assert_int_equal(r->v->promotion.risk[0].lba, 8);
+	assert_int_equal(r->v->committed, 2);
+	assert_int_equal(r->leg[1].core.last, 2);
+	assert_int_equal(rig_write(r, 9), 3);
+	rig_settle(r);
+	assert_int_equal(r->v->committed, 3);
+}
+
 static void test_volume_tells_the_record_of_a_committed_resize(void **state)
 {
 	struct hf_entry e = { .type = HF_OP_RESIZE, .lba = 4096 };
@@ -442,6 +477,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_starts_a_leg_anew_when_the_log_ends_above_it, down),
 		cmocka_unit_test_teardown(test_volume_leaves_a_slow_leg_out_for_a_while, down),
 		cmocka_unit_test_teardown(test_volume_sends_a_leg_in_a_resync_what_is_committed, down),
+		cmocka_unit_test_teardown(test_volume_keeps_a_committed_op_that_it_cannot_decode_as_lost, down),
 		cmocka_unit_test_teardown(test_volume_tells_the_record_of_a_committed_resize, down),
 		cmocka_unit_test_teardown(test_volume_puts_a_blank_leg_in_the_place_of_one_that_is_gone, down),
 	};

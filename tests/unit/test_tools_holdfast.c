@@ -249,13 +249,18 @@ static int serve(struct hf_reactor *r, const char *dir, struct fake *f)
 	mkdir(path, 0700);
 	snprintf(path, sizeof(path), "%s/%s/events", dir, f->host);
 	f->service = (struct hf_ctl_service){ .ops = &ops, .ctx = f, .host = f->host };
-	if (hf_events_new(r, path, f->host, &f->service.events, &err) < 0)
+	if (hf_events_new(r, path, f->host, &f->service.events, &err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
 		return -1;
+	}
 	hf_events_add(f->service.events, "started", NULL, NULL);
 	hf_events_add(f->service.events, "promoted", "good", json_pack("{s:i}", "epoch", 7));
 	snprintf(path, sizeof(path), "%s/%s/ctl.sock", dir, f->host);
 	config.path = path;
-	return hf_ctl_start(r, &config, &ctl, &err);
+	if (hf_ctl_start(r, &config, &ctl, &err) == 0)
+		return 0;
+	fprintf(stderr, "%s\n", err.text);
+	return -1;
 }
 
 static _Noreturn void daemons(const char *dir, int ready)
@@ -321,6 +326,15 @@ static void expect_err(const char *words)
 	if (!strstr(err_text, words))
 		fail_msg("stderr lacks '%s': %s", words, err_text);
 }
+
+/* Run, and say why when the exit code is another. */
+#define expect_run(code, ...) \
+	do { \
+		int is_ = run(__VA_ARGS__); \
+\
+		if (is_ != (code)) \
+			(fprintf(stderr, "exit code %d, not %d: %s\n", is_, code, err_text), fail()); \
+	} while (0)
 
 static json_t *parse_out(void)
 {
@@ -419,45 +433,45 @@ static void test_usage_errors_exit_2_and_name_the_word(void **state)
 static void test_help_is_no_error(void **state)
 {
 	(void)state;
-	assert_int_equal(run("--help"), 0);
+	expect_run(0, "--help");
 	expect_out("volume create");
-	assert_int_equal(run("volume create --help"), 0);
+	expect_run(0, "volume create --help");
 	expect_out("--layout");
-	assert_int_equal(run("--version"), 0);
+	expect_run(0, "--version");
 }
 
 static void test_no_daemon_exits_3(void **state)
 {
 	(void)state;
-	assert_int_equal(run("--socket %s/none status", dir), HF_EXIT_UNREACHABLE);
+	expect_run(HF_EXIT_UNREACHABLE, "--socket %s/none status", dir);
 	expect_err("start holdfastd");
-	assert_int_equal(run("--dir %s/none status", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "--dir %s/none status", dir);
 	expect_err("not a dev cluster");
-	assert_int_equal(run("--json --socket %s/none status", dir), HF_EXIT_UNREACHABLE);
+	expect_run(HF_EXIT_UNREACHABLE, "--json --socket %s/none status", dir);
 	expect_err("{\"error\":{\"code\":\"EHOSTDOWN\"");
 }
 
 static void test_what_is_not_there_exits_5(void **state)
 {
 	(void)state;
-	assert_int_equal(run("--dir %s volume show nosuch", dir), HF_EXIT_NOT_FOUND);
+	expect_run(HF_EXIT_NOT_FOUND, "--dir %s volume show nosuch", dir);
 	expect_err("nosuch");
-	assert_int_equal(run("--dir %s promote nosuch", dir), HF_EXIT_NOT_FOUND);
-	assert_int_equal(run("--dir %s promote good --to hostX", dir), HF_EXIT_NOT_FOUND);
+	expect_run(HF_EXIT_NOT_FOUND, "--dir %s promote nosuch", dir);
+	expect_run(HF_EXIT_NOT_FOUND, "--dir %s promote good --to hostX", dir);
 	expect_err("hostX");
-	assert_int_equal(run("--dir %s host show hostX", dir), HF_EXIT_NOT_FOUND);
-	assert_int_equal(run("--dir %s dev kill hostX", dir), HF_EXIT_NOT_FOUND);
+	expect_run(HF_EXIT_NOT_FOUND, "--dir %s host show hostX", dir);
+	expect_run(HF_EXIT_NOT_FOUND, "--dir %s dev kill hostX", dir);
 }
 
 static void test_an_error_has_words_and_advice(void **state)
 {
 	(void)state;
-	assert_int_equal(run("--dir %s volume create good --tenant t --size 1G --layout 2+1", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "--dir %s volume create good --tenant t --size 1G --layout 2+1", dir);
 	expect_err("cannot create volume good: there is a volume of this name already");
 	expect_err("to do: choose another name");
-	assert_int_equal(run("--dir %s volume delete good", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "--dir %s volume delete good", dir);
 	expect_err("one client is connected");
-	assert_int_equal(run("--dir %s volume delete good --force", dir), 0);
+	expect_run(0, "--dir %s volume delete good --force", dir);
 }
 
 static void test_create_checks_that_hosts_and_legs_fit(void **state)
@@ -470,12 +484,12 @@ static void test_create_checks_that_hosts_and_legs_fit(void **state)
 	assert_int_equal(run("--dir %s volume create v --tenant t --size 1G --layout 1+1 --hosts hostA,hostA", dir),
 			 HF_EXIT_USAGE);
 	expect_err("twice");
-	assert_int_equal(run("--dir %s volume create v --tenant t --size 1G --layout 1+0", dir), HF_EXIT_USAGE);
+	expect_run(HF_EXIT_USAGE, "--dir %s volume create v --tenant t --size 1G --layout 1+0", dir);
 	expect_err("single leg");
 	assert_int_equal(run("--dir %s volume create v --tenant t --size 1G --layout 2+1 --min-tolerance 2", dir),
 			 HF_EXIT_USAGE);
 	expect_err("tolerance");
-	assert_int_equal(run("--dir %s volume create v --tenant t --size 8G --layout 4+2 --json", dir), 0);
+	expect_run(0, "--dir %s volume create v --tenant t --size 8G --layout 4+2 --json", dir);
 	expect_out("\"layout\": \"4+2\"");
 	expect_out("\"size\": 8589934592");
 }
@@ -486,40 +500,40 @@ static void test_what_only_the_primary_knows_is_asked_of_it(void **state)
 	json_t *v;
 
 	(void)state;
-	assert_int_equal(run("--dir %s volume show good --json", dir), 0);
+	expect_run(0, "--dir %s volume show good --json", dir);
 	v = parse_out();
 	assert_int_equal(json_integer_value(json_object_get(v, "committed")), 4711);
 	assert_string_equal(json_string_value(json_object_get(v, "state")), "serving");
 	json_decref(v);
-	assert_int_equal(run("--dir %s volume list --json", dir), 0);
+	expect_run(0, "--dir %s volume list --json", dir);
 	expect_out("4711");
-	assert_int_equal(run("--dir %s status --json", dir), 0);
+	expect_run(0, "--dir %s status --json", dir);
 	expect_out("4711");
-	assert_int_equal(run("--dir %s volume resize good --size 2G", dir), 0);
+	expect_run(0, "--dir %s volume resize good --size 2G", dir);
 	expect_out("2G");
-	assert_int_equal(run("--dir %s why good", dir), 0);
+	expect_run(0, "--dir %s why good", dir);
 	expect_out("hostD (fragment 2) is catching up, 40 % done");
-	assert_int_equal(run("--socket %s/hostB/ctl.sock volume resize good --size 2G", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "--socket %s/hostB/ctl.sock volume resize good --size 2G", dir);
 	expect_err("ask hostA");
 }
 
 static void test_tables_for_people(void **state)
 {
 	(void)state;
-	assert_int_equal(run("--dir %s volume list", dir), 0);
+	expect_run(0, "--dir %s volume list", dir);
 	expect_out("VOLUME");
 	expect_out("2+1 + full");
-	assert_int_equal(run("--dir %s status", dir), 0);
+	expect_run(0, "--dir %s status", dir);
 	expect_out("critical");
 	expect_out("gone is served by nobody");
 	expect_out("host hostC does not answer");
-	assert_int_equal(run("--dir %s host list", dir), 0);
+	expect_run(0, "--dir %s host list", dir);
 	expect_out("rackC");
-	assert_int_equal(run("--dir %s host show hostA", dir), 0);
+	expect_run(0, "--dir %s host show hostA", dir);
 	expect_out("rackA");
-	assert_int_equal(run("--dir %s metrics hostA", dir), 0);
+	expect_run(0, "--dir %s metrics hostA", dir);
 	expect_out("holdfast_up 1");
-	assert_int_equal(run("--dir %s dev status", dir), 0);
+	expect_run(0, "--dir %s dev status", dir);
 	expect_out("down");
 }
 
@@ -528,41 +542,41 @@ static void test_promote_goes_to_the_host_that_is_to_serve(void **state)
 	json_t *v;
 
 	(void)state;
-	assert_int_equal(run("--dir %s promote good --to hostB --json", dir), 0);
+	expect_run(0, "--dir %s promote good --to hostB --json", dir);
 	v = parse_out();
 	assert_string_equal(json_string_value(json_object_get(v, "primary")), "hostB");
 	assert_int_equal(json_integer_value(json_object_get(v, "ops_lost")), 0);
 	assert_string_equal(json_string_value(json_object_get(v, "outcome")), "promoted");
 	json_decref(v);
 	/* hostA is primary now and hostC does not answer: hostB is left. */
-	assert_int_equal(run("--dir %s promote good", dir), 0);
+	expect_run(0, "--dir %s promote good", dir);
 	expect_out("hostB, before hostC");
 	expect_out("ops lost       0");
-	assert_int_equal(run("--dir %s promote good --dry-run", dir), 0);
+	expect_run(0, "--dir %s promote good --dry-run", dir);
 	expect_out("dry-run");
-	assert_int_equal(run("--socket %s/hostA/ctl.sock promote good --to hostB", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "--socket %s/hostA/ctl.sock promote good --to hostB", dir);
 	expect_err("this daemon is hostA, not hostB");
 }
 
 static void test_a_refused_promote_exits_4_and_shows_the_legs(void **state)
 {
 	(void)state;
-	assert_int_equal(run("--dir %s promote gone --to hostB", dir), HF_EXIT_UNSAFE);
+	expect_run(HF_EXIT_UNSAFE, "--dir %s promote gone --to hostB", dir);
 	expect_out("too few legs answered");
 	expect_out("legs asked");
-	assert_int_equal(run("--dir %s promote gone --to hostB --accept-data-loss", dir), 0);
+	expect_run(0, "--dir %s promote gone --to hostB --accept-data-loss", dir);
 	expect_out("promoted-with-data-loss");
 }
 
 static void test_failover_promotes_what_the_host_was_primary_of(void **state)
 {
 	(void)state;
-	assert_int_equal(run("--dir %s failover hostC", dir), HF_EXIT_UNSAFE);
+	expect_run(HF_EXIT_UNSAFE, "--dir %s failover hostC", dir);
 	expect_out("volume         gone");
 	expect_out("hostC was primary of 1 volumes");
-	assert_int_equal(run("--dir %s failover hostA --json", dir), 0);
+	expect_run(0, "--dir %s failover hostA --json", dir);
 	expect_out("\"good\"");
-	assert_int_equal(run("--dir %s failover hostX", dir), HF_EXIT_NOT_FOUND);
+	expect_run(HF_EXIT_NOT_FOUND, "--dir %s failover hostX", dir);
 }
 
 static void test_events_of_all_hosts_in_order_of_time(void **state)
@@ -570,11 +584,11 @@ static void test_events_of_all_hosts_in_order_of_time(void **state)
 	json_t *v;
 
 	(void)state;
-	assert_int_equal(run("--dir %s events good --json", dir), 0);
+	expect_run(0, "--dir %s events good --json", dir);
 	v = parse_out();
 	assert_int_equal(json_array_size(json_object_get(v, "events")), 2);
 	json_decref(v);
-	assert_int_equal(run("--dir %s events -n 1", dir), 0);
+	expect_run(0, "--dir %s events -n 1", dir);
 	expect_out("promoted");
 	assert_null(strstr(out, "started"));
 }
@@ -585,10 +599,10 @@ static void test_the_environment_names_the_daemon(void **state)
 
 	(void)state;
 	setenv("HOLDFAST_DIR", dir, 1);
-	assert_int_equal(run("volume show good"), 0);
+	expect_run(0, "volume show good");
 	snprintf(path, sizeof(path), "%s/hostB/ctl.sock", dir);
 	setenv("HOLDFAST_SOCKET", path, 1);
-	assert_int_equal(run("volume show good"), 0);
+	expect_run(0, "volume show good");
 	expect_out("remote");
 	unsetenv("HOLDFAST_DIR");
 	unsetenv("HOLDFAST_SOCKET");
@@ -622,7 +636,11 @@ static int be_holdfastd(char **argv)
 	pid = fopen(pid_file, "w");
 	fprintf(pid, "%d\n", (int)getpid());
 	fclose(pid);
-	if (hf_reactor_uring_new(&r, &err) < 0 || serve(r, parent, &f) < 0)
+	if (hf_reactor_uring_new(&r, &err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return 1;
+	}
+	if (serve(r, parent, &f) < 0)
 		return 1;
 	hf_reactor_uring_run(r);
 	return 0;
@@ -640,28 +658,28 @@ static int count_of(const char *words)
 static void test_dev_up_kill_start_down(void **state)
 {
 	(void)state;
-	assert_int_equal(run("dev up %s/c --hosts 3", dir), 0);
+	expect_run(0, "dev up %s/c --hosts 3", dir);
 	expect_out("hostC");
 	assert_int_equal(count_of(" up "), 3);
-	assert_int_equal(run("dev up %s/c", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "dev up %s/c", dir);
 	expect_err("is running");
-	assert_int_equal(run("dev kill %s/c hostB", dir), 0);
-	assert_int_equal(run("dev kill %s/c hostB", dir), HF_EXIT_FAILED);
+	expect_run(0, "dev kill %s/c hostB", dir);
+	expect_run(HF_EXIT_FAILED, "dev kill %s/c hostB", dir);
 	expect_err("does not run");
-	assert_int_equal(run("dev status %s/c", dir), 0);
+	expect_run(0, "dev status %s/c", dir);
 	assert_int_equal(count_of(" down "), 1);
-	assert_int_equal(run("--dir %s/c volume list", dir), 0);
-	assert_int_equal(run("dev start %s/c hostB", dir), 0);
-	assert_int_equal(run("dev start %s/c hostB", dir), HF_EXIT_FAILED);
+	expect_run(0, "--dir %s/c volume list", dir);
+	expect_run(0, "dev start %s/c hostB", dir);
+	expect_run(HF_EXIT_FAILED, "dev start %s/c hostB", dir);
 	expect_err("runs already");
-	assert_int_equal(run("dev kill %s/c hostX", dir), HF_EXIT_NOT_FOUND);
-	assert_int_equal(run("dev down %s/c", dir), 0);
-	assert_int_equal(run("dev status %s/c", dir), 0);
+	expect_run(HF_EXIT_NOT_FOUND, "dev kill %s/c hostX", dir);
+	expect_run(0, "dev down %s/c", dir);
+	expect_run(0, "dev status %s/c", dir);
 	assert_int_equal(count_of(" down "), 3);
-	assert_int_equal(run("dev up %s/c", dir), 0);
+	expect_run(0, "dev up %s/c", dir);
 	assert_int_equal(count_of(" up "), 3);
-	assert_int_equal(run("dev down %s/c", dir), 0);
-	assert_int_equal(run("dev down %s/c", dir), 0);
+	expect_run(0, "dev down %s/c", dir);
+	expect_run(0, "dev down %s/c", dir);
 }
 
 static void test_dev_never_signals_a_process_that_is_not_its_own(void **state)
@@ -671,16 +689,16 @@ static void test_dev_never_signals_a_process_that_is_not_its_own(void **state)
 
 	(void)state;
 	assert_int_equal(run("dev up %s/c --hosts 1", dir) == 0 || run("dev up %s/c", dir) == 0, 1);
-	assert_int_equal(run("dev down %s/c", dir), 0);
+	expect_run(0, "dev down %s/c", dir);
 	snprintf(path, sizeof(path), "%s/c/hostA/pid", dir);
 	f = fopen(path, "w");
 	fprintf(f, "%d\n", (int)server);
 	fclose(f);
-	assert_int_equal(run("dev kill %s/c hostA", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "dev kill %s/c hostA", dir);
 	expect_err("does not run");
-	assert_int_equal(run("dev down %s/c", dir), 0);
+	expect_run(0, "dev down %s/c", dir);
 	assert_int_equal(kill(server, 0), 0);
-	assert_int_equal(run("--dir %s status", dir), 0);
+	expect_run(0, "--dir %s status", dir);
 }
 
 static void test_dev_up_that_fails_leaves_no_cluster_and_shows_the_log(void **state)
@@ -689,18 +707,18 @@ static void test_dev_up_that_fails_leaves_no_cluster_and_shows_the_log(void **st
 
 	(void)state;
 	setenv("FAKE_FAILS", "1", 1);
-	assert_int_equal(run("dev up %s/bad", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "dev up %s/bad", dir);
 	unsetenv("FAKE_FAILS");
 	expect_err("hostA ended at once");
 	expect_err("the disk is on fire");
 	snprintf(path, sizeof(path), "%s/bad/dev.json", dir);
 	assert_int_equal(access(path, F_OK), -1);
-	assert_int_equal(run("dev up %s/%0100d", dir, 0), HF_EXIT_USAGE);
+	expect_run(HF_EXIT_USAGE, "dev up %s/%0100d", dir, 0);
 	expect_err("too long");
 	snprintf(path, sizeof(path), "%s/%0100d", dir, 0);
 	assert_int_equal(access(path, F_OK), -1);
 	setenv("HOLDFASTD", "/none/holdfastd", 1);
-	assert_int_equal(run("dev up %s/worse", dir), HF_EXIT_FAILED);
+	expect_run(HF_EXIT_FAILED, "dev up %s/worse", dir);
 	expect_err("/none/holdfastd");
 	setenv("HOLDFASTD", self_path, 1);
 }

@@ -489,7 +489,7 @@ static void on_tick(struct hf_timer *t)
 		a->list_again = false;
 		list_records(a);
 	}
-	hf_agent_retry_legs(a);
+	hf_agent_tick_legs(a);
 	if (++a->ticks % 5 == 0)
 		hf_list_each(&a->hosts, n)
 			ask_alive(a, hf_container_of(n, struct hf_agent_host, link));

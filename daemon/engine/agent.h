@@ -132,8 +132,8 @@ struct hf_agent_leg *hf_agent_find_leg(struct hf_agent *a, const struct hf_uuid 
 void hf_agent_format(void *ctx, const struct hf_wire_format *m, void *call);
 void hf_agent_delete(void *ctx, const struct hf_uuid *leg, void *call);
 bool hf_agent_is_opening(void *ctx, const struct hf_uuid *leg);
-/* Open again what could not be opened. */
-void hf_agent_retry_legs(struct hf_agent *a);
+/* Time has passed: legs at rest, and legs that could not be opened. */
+void hf_agent_tick_legs(struct hf_agent *a);
 void hf_agent_close_legs(struct hf_agent *a);
 
 #endif

@@ -218,11 +218,13 @@ static bool is_recorded(struct hf_agent *a, const struct hf_agent_leg *l)
 	return false;
 }
 
-void hf_agent_retry_legs(struct hf_agent *a)
+void hf_agent_tick_legs(struct hf_agent *a)
 {
 	hf_list_each(&a->legs, n) {
 		struct hf_agent_leg *l = hf_container_of(n, struct hf_agent_leg, link);
 
+		if (l->state == HF_AGENT_LEG_OPEN)
+			hf_leg_run_tick(&l->run);
 		if ((l->state != HF_AGENT_LEG_WAITING && l->state != HF_AGENT_LEG_MISSING) || l->call ||
 		    hf_reactor_now(a->r) < l->retry_at)
 			continue;

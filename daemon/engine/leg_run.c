@@ -13,6 +13,8 @@
 #include "codec/csum.h"
 #include "core/entry.h"
 
+#define REST_NS (5 * HF_SEC)		/* without an op: then the log is emptied */
+
 static void next_control(struct hf_leg_run *l);
 static void maybe_promise(struct hf_leg_run *l);
 
@@ -964,6 +966,36 @@ void hf_leg_run_conn_gone(struct hf_host *h, struct hf_conn *c)
 			forget_conn(hf_container_of(n, struct hf_leg_run, link), c);
 }
 
+static void on_flushed(struct hf_store_flush *f, int result)
+{
+	struct hf_leg_run *l = hf_container_of(f, struct hf_leg_run, flush);
+
+	(void)result;			/* a failure is told by the store's own event */
+	l->flushing = false;
+}
+
+/*
+ * What rests in the log of a quiet volume goes to the image: discards give their space back, and the next start has
+ * little to read.
+ */
+void hf_leg_run_tick(struct hf_leg_run *l)
+{
+	hf_nsec now = hf_reactor_now(l->host->r);
+
+	if (l->failed || l->flushing)
+		return;
+	if (l->rest_ticket != l->appended_ticket) {
+		l->rest_ticket = l->appended_ticket;
+		l->rest_since = now;
+	}
+	if (l->flushed_ticket == l->rest_ticket || now < l->rest_since + REST_NS)
+		return;
+	l->flushing = true;
+	l->flushed_ticket = l->rest_ticket;
+	l->flush.done = on_flushed;
+	hf_store_checkpoint(l->store, &l->flush);
+}
+
 void hf_leg_run_fini(struct hf_leg_run *l)
 {
 	l->failed = l->core.state.failed = true;
@@ -988,6 +1020,8 @@ void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s
 	hf_store_status(s, &st);
 	l->id = st.id;
 	l->durable = st.last_seq;
+	l->rest_since = hf_reactor_now(h->r);
+	l->flushed_ticket = UINT64_MAX;	/* what recovery found in the log counts as new */
 	hf_leg_init(&l->core, &st.id, hf_store_state(s), st.last_epoch, st.last_seq, st.last_chain, st.commit,
 		    st.suspect, hf_reactor_now(h->r), HF_LEASE_NS);
 }

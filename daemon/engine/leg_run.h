@@ -68,6 +68,11 @@ struct hf_leg_run {
 	struct hf_list reads;		/* struct leg_read */
 	struct hf_list fetches;		/* struct leg_fetch: waiting for send room */
 	uint64_t reads_under_way;
+	/* a leg at rest empties its log into the image */
+	struct hf_store_flush flush;
+	bool flushing;
+	uint64_t rest_ticket, flushed_ticket;
+	hf_nsec rest_since;
 	uint64_t ops, bytes, bad_blocks;	/* counters */
 };
 
@@ -76,6 +81,8 @@ void hf_leg_run_init(struct hf_leg_run *l, struct hf_host *h, struct hf_store *s
 		     void *ctx);
 extern const struct hf_store_events hf_leg_run_store_events;
 
+/* Time has passed. */
+void hf_leg_run_tick(struct hf_leg_run *l);
 /*
  * No more frames: what waits is dropped. Before the store is closed; its callbacks may still come. The caller has
  * taken the leg out of the host's list.

@@ -425,8 +425,11 @@ static void maybe_start_over(struct hf_volume *v, hf_nsec now, struct hf_actions
 
 	if (v->phase != HF_PHASE_ADOPTING || v->cas_busy || now < v->adopt_deadline)
 		return;
-	for (uint32_t i = 0; i < v->record.leg_count; i++)
-		better |= v->record.leg[i].insync && !(v->adopt_set & HF_LEG_BIT(i)) && reply_is_valid(v, i);
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		bool known = (v->promotion.answered & HF_LEG_BIT(i)) && v->leg[i].replied_at <= v->promotion.prepared;
+
+		better |= v->record.leg[i].insync && !(v->adopt_set & HF_LEG_BIT(i)) && reply_is_valid(v, i) && !known;
+	}
 	if (!better)
 		return;
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {

@@ -976,13 +976,13 @@ static void on_flushed(struct hf_store_flush *f, int result)
 
 /*
  * What rests in the log of a quiet volume goes to the image: discards give their space back, and the next start has
- * little to read.
+ * little to read. Not without a primary that serves: the next one may need what the log still shows.
  */
 void hf_leg_run_tick(struct hf_leg_run *l)
 {
 	hf_nsec now = hf_reactor_now(l->host->r);
 
-	if (l->failed || l->flushing)
+	if (l->failed || l->flushing || !l->stream || l->core.state.activated != l->core.state.promised)
 		return;
 	if (l->rest_ticket != l->appended_ticket) {
 		l->rest_ticket = l->appended_ticket;

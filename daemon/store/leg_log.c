@@ -26,6 +26,12 @@ static uint32_t stream_of(uint32_t bytes)
 	return bytes / HF_DISK_SECTOR * HF_DISK_SECTOR_DATA;
 }
 
+/* Out of line: where the compiler sees how short a sector is, it copies word by word. */
+static __attribute__((noinline)) void copy(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+}
+
 static void stream_in(struct hf_store *s, uint32_t stream, const void *src, uint32_t len)
 {
 	const uint8_t *p = src;
@@ -35,7 +41,7 @@ static void stream_in(struct hf_store *s, uint32_t stream, const void *src, uint
 
 		if (n > len)
 			n = len;
-		memcpy(s->ring + s->fill_off + stream / HF_DISK_SECTOR_DATA * HF_DISK_SECTOR + in, p, n);
+		copy(s->ring + s->fill_off + stream / HF_DISK_SECTOR_DATA * HF_DISK_SECTOR + in, p, n);
 		p += n;
 		stream += n;
 		len -= n;
@@ -51,7 +57,7 @@ void hf_leg_stream_out(const struct hf_store *s, uint32_t batch_off, uint32_t st
 
 		if (n > len)
 			n = len;
-		memcpy(p, s->ring + batch_off + stream / HF_DISK_SECTOR_DATA * HF_DISK_SECTOR + in, n);
+		copy(p, s->ring + batch_off + stream / HF_DISK_SECTOR_DATA * HF_DISK_SECTOR + in, n);
 		p += n;
 		stream += n;
 		len -= n;
@@ -437,11 +443,22 @@ void hf_leg_log_trim(struct hf_store *s, uint64_t upto)
 	}
 }
 
+/*
+ * A ticket above that of the entry `seq`, and next to it when only ops follow: each op after it took a ticket of its
+ * own, so did each RESYNC and each entry that was cut.
+ */
+static uint64_t above(const struct hf_store *s, hf_seq seq)
+{
+	uint64_t ops = seq < s->last ? s->last - seq : 0, held = s->next_ticket - s->first_ticket;
+
+	return s->next_ticket - (ops < held ? ops : held);
+}
+
 int hf_store_entry(const struct hf_store *s, hf_seq seq, struct hf_entry *out, void *payload)
 {
 	uint8_t head[HF_DISK_ENTRY_HEAD + 8 * HF_WRITE_BLOCKS_MAX];
 
-	for (uint64_t t = s->next_ticket; t-- > s->first_ticket;) {
+	for (uint64_t t = above(s, seq); t-- > s->first_ticket;) {
 		const struct ent *e = hf_leg_ent(s, t);
 
 		if (e->type == 0 || e->type == HF_OP_RESYNC || e->seq > seq)
@@ -465,11 +482,13 @@ int hf_store_chain(const struct hf_store *s, hf_seq seq, hf_epoch *epoch, uint32
 		*chain = s->sb.checkpoint.chain;
 		return 0;
 	}
-	for (uint64_t t = s->next_ticket; t-- > s->first_ticket;) {
+	for (uint64_t t = above(s, seq); t-- > s->first_ticket;) {
 		const struct ent *e = hf_leg_ent(s, t);
 
-		if (e->type == 0 || e->type == HF_OP_RESYNC || e->seq != seq)
+		if (e->type == 0 || e->type == HF_OP_RESYNC || e->seq > seq)
 			continue;
+		if (e->seq < seq)
+			break;
 		*epoch = e->epoch;
 		*chain = e->chain;
 		return 0;

@@ -132,8 +132,8 @@ int main(int argc, char **argv)
 	}
 	for (int f = 0; f < SIM_FAULT_COUNT; f++)
 		if (t.sum.faults[f])
-			printf("# figure: fault %-20s %10llu  %s\n", sim_fault_name(f), (unsigned long long)t.sum.faults[f],
-			       sim_fault_words(f));
+			printf("# figure: fault %-20s %10llu  %s\n", sim_fault_name(f),
+			       (unsigned long long)t.sum.faults[f], sim_fault_words(f));
 	printf("# figure: %llu seeds from %llu, %llu failed; %llu acknowledged writes, %llu blocks read and checked, 0 "
 	       "lost, 0 stale unless named above\n",
 	       (unsigned long long)done, (unsigned long long)first, (unsigned long long)t.failed,

@@ -75,6 +75,8 @@ void hf_daemon_volume_view(struct hf_daemon *d, struct hf_agent_volume *av, stru
 void hf_daemon_host_view(struct hf_daemon *d, struct hf_agent_host *h, struct hf_host_view *out);
 void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum hf_certificate_outcome outcome,
 			   struct hf_certificate *out);
+/* What a leg answered, into its line of a certificate. */
+void hf_daemon_promised(const struct hf_promise *p, struct hf_certificate_leg *out);
 /* The part of a certificate that follows from the decision. */
 void hf_daemon_decided(const struct hf_decision *dec, struct hf_certificate *out);
 /* Appends why legs that answered do not let a promotion go on; nothing when they do. */

@@ -62,14 +62,8 @@ static void fill_leg(const struct hf_record_leg *r, const struct look *x, struct
 	out->answered = x->answered;
 	out->valid = !why;
 	snprintf(out->reason, sizeof(out->reason), "%s", why ? why : "");
-	if (!x->answered || p->result != HF_LEG_OK)
-		return;
-	out->suspect = p->suspect;
-	out->activated = p->activated;
-	out->last_epoch = p->last_epoch;
-	out->last_seq = p->last;
-	out->commit = p->commit;
-	out->chain = p->chain;
+	if (x->answered && p->result == HF_LEG_OK)
+		hf_daemon_promised(p, out);
 }
 
 static void all_looked(struct dry_run *x)

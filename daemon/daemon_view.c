@@ -157,6 +157,16 @@ void hf_daemon_host_view(struct hf_daemon *d, struct hf_agent_host *h, struct hf
 	}
 }
 
+void hf_daemon_promised(const struct hf_promise *p, struct hf_certificate_leg *out)
+{
+	out->suspect = p->suspect;
+	out->activated = p->activated;
+	out->last_epoch = p->last_epoch;
+	out->last_seq = p->last;
+	out->commit = p->commit;
+	out->chain = p->chain;
+}
+
 static void leg_certificate(const struct hf_volume *v, uint32_t i, struct hf_certificate_leg *out)
 {
 	const struct hf_promise *p = &v->promotion.reply[i];
@@ -176,14 +186,8 @@ static void leg_certificate(const struct hf_volume *v, uint32_t i, struct hf_cer
 		reason = v->leg[i].reply.inconsistent ? "its resync had not ended"
 						      : "it has lost its memory (older than recorded)";
 	snprintf(out->reason, sizeof(out->reason), "%s", reason);
-	if (!out->valid)
-		return;
-	out->suspect = p->suspect;
-	out->activated = p->activated;
-	out->last_epoch = p->last_epoch;
-	out->last_seq = p->last;
-	out->commit = p->commit;
-	out->chain = p->chain;
+	if (out->valid)
+		hf_daemon_promised(p, out);
 }
 
 static void phase_times(const struct hf_promotion *p, uint64_t out[HF_PHASES])

@@ -54,6 +54,33 @@ static void begin(struct rig *r, const char *title)
 	rig_say(r, "%s", title);
 }
 
+static void later(struct rig *r, hf_nsec ns)
+{
+	rig_tick(r, ns);
+	rig_settle(r);
+}
+
+/* Host 1 takes over; who has not answered after a second is not waited for. */
+static void promote(struct rig *r, bool accept_loss)
+{
+	rig_primary(r, 1, accept_loss);
+	rig_cas(r, 0);
+	later(r, 1100 * HF_MS);
+}
+
+/* 2+1: op 1 is acknowledged, op 2 reached one fragment, and the primary is gone. */
+static struct rig *second_op_on_leg_1_only(void)
+{
+	struct rig *r = rig_serving(2, 1, false, 0);
+
+	rig_write(r, 7);
+	rig_settle(r);
+	rig_write(r, 8);
+	rig_serve(r, 1);
+	rig_down(r, 0);
+	return r;
+}
+
 static void story_write(void **state)
 {
 	struct rig *r = rig_serving(2, 1, true, 1);
@@ -87,54 +114,35 @@ static void story_failover(void **state)
 	for (uint32_t i = 1; i < 4; i++)
 		rig_serve(r, i);
 	rig_settle(r);
-	rig_tick(r, 3 * HF_SEC);
-	rig_settle(r);
+	later(r, 3 * HF_SEC);
 	tell(r, "failover");
 }
 
 static void story_cut(void **state)
 {
-	struct rig *r = rig_serving(2, 1, false, 0);
+	struct rig *r = second_op_on_leg_1_only();
 	(void)state;
 
-	rig_write(r, 7);
-	rig_settle(r);
-	rig_write(r, 8);
-	rig_serve(r, 1);
-	rig_down(r, 0);
 	begin(r, "Op 2 is on one fragment only and cannot be decoded. Leg 2 provably ends before it, so it was never "
 		 "acknowledged: it is cut (H2, guard G_NACK).");
-	rig_primary(r, 1, false);
-	rig_cas(r, 0);
-	rig_tick(r, 1100 * HF_MS);
-	rig_settle(r);
+	promote(r, false);
 	tell(r, "undecodable-op-is-cut");
 }
 
 static void story_suspect(void **state)
 {
-	struct rig *r = rig_serving(2, 1, false, 0);
+	struct rig *r = second_op_on_leg_1_only();
 	(void)state;
 
-	rig_write(r, 7);
-	rig_settle(r);
-	rig_write(r, 8);
-	rig_serve(r, 1);
-	rig_down(r, 0);
 	r->leg[2].core.suspect = true;
 	begin(r, "The same, but the end of leg 2's log is unreadable: it may have held op 2. Nothing is cut until leg "
 		 "0 is back and shows that it never had it (H2, H3).");
-	rig_primary(r, 1, false);
-	rig_cas(r, 0);
-	rig_tick(r, 1100 * HF_MS);
-	rig_settle(r);
-	rig_tick(r, 5 * HF_SEC);
-	rig_settle(r);
+	promote(r, false);
+	later(r, 5 * HF_SEC);
 	rig_say(r, "leg 0 comes back");
 	rig_up(r, 0);
 	rig_settle(r);
-	rig_tick(r, 3 * HF_SEC);
-	rig_settle(r);
+	later(r, 3 * HF_SEC);
 	tell(r, "suspect-leg-proves-nothing");
 }
 
@@ -149,8 +157,7 @@ static void story_leg_dies(void **state)
 	rig_write(r, 7);
 	rig_settle(r);
 	rig_tick(r, 100 * HF_MS);
-	rig_tick(r, 300 * HF_MS);
-	rig_settle(r);
+	later(r, 300 * HF_MS);
 	rig_say(r, "it comes back; the primary's own log still has what it lacks");
 	r->v->replay_floor = 1;
 	r->v->base = 1;
@@ -171,8 +178,7 @@ static void story_resync(void **state)
 	for (int i = 0; i < 3; i++)
 		rig_write(r, 8);
 	rig_settle(r);
-	rig_tick(r, 400 * HF_MS);
-	rig_settle(r);
+	later(r, 400 * HF_MS);
 	begin(r, "A leg comes back after the log has moved on: chunks that changed since are copied beneath live "
 		 "writes, then it is consistent and added (R6, H22, H23). It gets what is committed, not what waits.");
 	rig_up(r, 2);
@@ -251,16 +257,11 @@ static void story_memory(void **state)
 	hf_leg_init(&r->leg[1].core, &id, &blank, 0, 0, 0, 0, false, r->now, 2 * HF_SEC);
 	begin(r, "Leg 1 answers with an empty log, but the record says that it had activated epoch 1: it lost its "
 		 "memory, its emptiness proves nothing, and nobody is served until leg 0 is back (H9, guard MEMORY).");
-	rig_primary(r, 1, false);
-	rig_cas(r, 0);
-	rig_tick(r, 1100 * HF_MS);
-	rig_settle(r);
-	rig_tick(r, 5 * HF_SEC);
-	rig_settle(r);
+	promote(r, false);
+	later(r, 5 * HF_SEC);
 	rig_up(r, 0);
 	rig_settle(r);
-	rig_tick(r, 3 * HF_SEC);
-	rig_settle(r);
+	later(r, 3 * HF_SEC);
 	tell(r, "lost-memory-has-no-vote");
 }
 
@@ -283,34 +284,22 @@ static void story_decide_again(void **state)
 	rig_settle(r);
 	rig_up(r, 0);
 	rig_settle(r);
-	rig_tick(r, 1100 * HF_MS);
-	rig_settle(r);
-	rig_tick(r, 1100 * HF_MS);
-	rig_settle(r);
-	rig_tick(r, 3 * HF_SEC);
-	rig_settle(r);
+	later(r, 1100 * HF_MS);
+	later(r, 1100 * HF_MS);
+	later(r, 3 * HF_SEC);
 	tell(r, "decide-again");
 }
 
 static void story_accepted_loss(void **state)
 {
-	struct rig *r = rig_serving(2, 1, false, 0);
+	struct rig *r = second_op_on_leg_1_only();
 	(void)state;
 
-	rig_write(r, 7);
-	rig_settle(r);
-	rig_write(r, 8);
-	rig_serve(r, 1);
-	rig_down(r, 0);
 	r->leg[2].core.suspect = true;
 	begin(r, "Leg 0 is gone for good and leg 2 proves nothing: only the operator can give op 2 up. The lineage "
 		 "changes (H27).");
-	rig_primary(r, 1, true);
-	rig_cas(r, 0);
-	rig_tick(r, 1100 * HF_MS);
-	rig_settle(r);
-	rig_tick(r, 3 * HF_SEC);
-	rig_settle(r);
+	promote(r, true);
+	later(r, 3 * HF_SEC);
 	assert_true(r->v->promotion.accepted_loss);
 	assert_int_equal(r->v->promotion.risk_count, 1);
 	assert_int_equal(r->v->promotion.risk[0].lba, 8);

@@ -75,6 +75,7 @@ static void on_leg_up(struct hf_volume *v, const struct hf_event *e, struct hf_a
 	if (l->state != HF_VLEG_DOWN)
 		on_leg_down(v, e->leg, e->now, out);
 	l->gen = e->gen;
+	l->tries = 0;			/* what kept it back before may have gone with its old connection */
 	l->state = HF_VLEG_UP;
 	l->why = NULL;
 	l->retry_at = e->now;
@@ -88,6 +89,7 @@ static void start_stream(struct hf_volume *v, uint32_t i, hf_seq last)
 	struct hf_vleg *l = &v->leg[i];
 
 	l->state = HF_VLEG_STREAMING;
+	l->tries = 0;
 	l->sent = last;
 	if (!is_member(v, i) || last > l->acked)
 		l->acked = last;
@@ -168,6 +170,9 @@ static bool is_plausible(const struct hf_volume *v, const struct hf_promise *p)
 {
 	const struct hf_epoch_cache *c = &p->epochs;
 
+	/* One that adopted our history holds nothing that we have not sent it. */
+	if (p->activated == v->epoch && p->last >= v->next)
+		return false;
 	return p->last_epoch <= v->epoch && p->activated <= v->epoch && p->commit <= p->last &&
 	       (!c->count || c->at[c->count - 1].epoch <= v->epoch);
 }
@@ -203,7 +208,7 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		break;
 	}
 	if (p->result == HF_LEG_OK && !is_plausible(v, p)) {
-		refuse(v, e->leg, "it shows epochs that nobody has claimed", e->now, out);
+		refuse(v, e->leg, "it shows epochs that nobody has claimed, or ops that nobody has sent", e->now, out);
 		return;
 	}
 	if (p->result == HF_LEG_OK) {
@@ -255,7 +260,6 @@ static void on_adopted(struct hf_volume *v, const struct hf_event *e, struct hf_
 		back_off(v, e->leg, e->now, out);
 		return;
 	}
-	l->tries = 0;
 	l->adopted = m->active;
 	if (m->active)
 		l->lost = false;
@@ -305,7 +309,8 @@ static void on_acked(struct hf_volume *v, const struct hf_event *e, struct hf_ac
 		l->acked = a->durable;
 		l->waiting_since = l->acked < l->sent ? e->now : 0;
 	}
-	if (a->cookie && l->adopted) {
+	/* A cookie is the time at which we asked: one of the future is none of ours. */
+	if (a->cookie && a->cookie <= e->now && l->adopted) {
 		/* The leg counts from when it answered, we from when we asked, less the drift of two clocks (H31). */
 		hf_nsec until = a->cookie + v->lease_ns - v->lease_ns / 8;
 

@@ -273,6 +273,66 @@ static void test_volume_refuses_promises_of_the_future(void **state)
 	assert_non_null(strstr(r->v->leg[1].why, "nobody has claimed"));
 }
 
+/* Adopted, and back on a new connection before we serve: what it says then is checked as at any other time. */
+static void test_volume_refuses_ops_that_it_has_not_sent(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 2, false, 0);
+	rig_write(r, 7);
+	rig_settle(r);
+	rig_primary(r, 0, false);
+	rig_cas(r, 0);
+	for (uint32_t i = 0; i < 3; i++)
+		rig_serve(r, i);			/* promises */
+	rig_serve(r, 2);				/* adopts */
+	rig_down(r, 2);
+	r->leg[2].core.last = 1000000;
+	rig_up(r, 2);
+	rig_serve(r, 2);
+	assert_int_equal(r->v->leg[2].state, HF_VLEG_REFUSED);
+	r->leg[2].core.last = 1;
+	rig_settle(r);
+	rig_run(r, 10 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_int_equal(r->v->committed, 1);
+}
+
+static void test_volume_takes_no_lease_from_the_future(void **state)
+{
+	struct hf_ack ack = { .epoch = 1, .durable = 0 };
+	struct hf_event e = { .kind = HF_EV_ACKED, .leg = 1, .ack = &ack };
+	(void)state;
+
+	r = rig_serving(1, 1, false, 0);
+	rig_run(r, 1 * HF_SEC);
+	e.gen = r->v->leg[1].gen;
+	ack.cookie = r->now + 3600 * HF_SEC;
+	rig_feed(r, &e);
+	ack.cookie = UINT64_MAX - 1;
+	rig_feed(r, &e);
+	assert_true(r->v->leg[1].lease_until <= r->now + 2 * HF_SEC);
+}
+
+/* A leg that was asked too early after many a reconnect is asked again soon, not after the longest wait. */
+static void test_volume_forgets_old_failures_of_a_leg_that_is_back(void **state)
+{
+	struct hf_promise busy = { .result = HF_LEG_WRONG_STATE };
+	struct hf_event e = { .kind = HF_EV_PROMISED, .leg = 1, .promise = &busy };
+	(void)state;
+
+	r = rig_serving(1, 1, false, 1);
+	for (int i = 0; i < 8; i++) {
+		rig_down(r, 1);
+		rig_up(r, 1);
+		r->leg[1].count = 0;			/* its host is still opening it */
+		e.gen = r->leg[1].gen;
+		rig_feed(r, &e);
+		assert_true(r->v->leg[1].retry_at <= r->now + 200 * HF_MS);
+		rig_run(r, 1 * HF_SEC);
+		assert_int_equal(r->v->leg[1].state, HF_VLEG_STREAMING);
+	}
+}
+
 static void test_volume_does_not_take_a_loaded_op_of_another_history(void **state)
 {
 	struct hf_event e = { .kind = HF_EV_LOADED };
@@ -473,6 +533,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_asks_the_cluster_store_again_only_after_a_while, down),
 		cmocka_unit_test_teardown(test_volume_resyncs_from_no_later_than_what_is_committed, down),
 		cmocka_unit_test_teardown(test_volume_refuses_promises_of_the_future, down),
+		cmocka_unit_test_teardown(test_volume_refuses_ops_that_it_has_not_sent, down),
+		cmocka_unit_test_teardown(test_volume_takes_no_lease_from_the_future, down),
+		cmocka_unit_test_teardown(test_volume_forgets_old_failures_of_a_leg_that_is_back, down),
 		cmocka_unit_test_teardown(test_volume_does_not_take_a_loaded_op_of_another_history, down),
 		cmocka_unit_test_teardown(test_volume_starts_a_leg_anew_when_the_log_ends_above_it, down),
 		cmocka_unit_test_teardown(test_volume_leaves_a_slow_leg_out_for_a_while, down),

@@ -31,13 +31,16 @@ void hf_leg_init(struct hf_leg *l, const struct hf_leg_identity *id, const struc
 int hf_leg_prepare(struct hf_leg *l, const struct hf_prepare *m, bool *persist)
 {
 	struct hf_leg_state *s = &l->state;
+	bool again = m->epoch == s->promised && hf_uuid_is_equal(&m->incarnation, &s->promised_incarnation);
 
 	if (s->failed)
 		return HF_LEG_FAILED;
-	if (m->epoch < s->promised || (HF_GUARD(CONFIG_DISTRUST) && m->ver < s->ver))
+	if (m->epoch < s->promised)
 		return HF_LEG_STALE;
-	if (m->epoch == s->promised && !hf_uuid_is_equal(&m->incarnation, &s->promised_incarnation) &&
-	    !hf_uuid_is_zero(&s->promised_incarnation))
+	/* guard CONFIG_DISTRUST: another than it has promised to, from an older configuration than it has seen (R15) */
+	if (HF_GUARD(CONFIG_DISTRUST) && !again && m->ver < s->ver)
+		return HF_LEG_STALE;
+	if (m->epoch == s->promised && !again && !hf_uuid_is_zero(&s->promised_incarnation))
 		return HF_LEG_STALE;
 	*persist = m->epoch > s->promised || m->ver > s->ver ||
 		   !hf_uuid_is_equal(&m->incarnation, &s->promised_incarnation);
@@ -45,7 +48,8 @@ int hf_leg_prepare(struct hf_leg *l, const struct hf_prepare *m, bool *persist)
 		l->adopting = 0;
 	s->promised = m->epoch;
 	s->promised_incarnation = m->incarnation;
-	s->ver = m->ver;
+	if (m->ver > s->ver)
+		s->ver = m->ver;
 	return HF_LEG_OK;
 }
 

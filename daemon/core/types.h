@@ -134,10 +134,15 @@ struct hf_record {
 	struct hf_uuid cluster, volume, lineage;
 	struct hf_uuid nonce;		/* of the proposal that wrote it: tells a lost answer from a lost race (H8) */
 	char name[HF_NAME_MAX], tenant[HF_NAME_MAX];
-	uint64_t size_blocks;		/* at creation; the log's RESIZE ops rule afterwards */
+	uint64_t size_blocks;		/* as last committed, for those who look; the log's RESIZE ops rule */
 	struct hf_geometry geometry;
 	uint8_t min_tolerance;		/* f_min, in hosts (R4, H4) */
 	hf_epoch epoch;			/* 0: never served */
+	/*
+	 * Not 0: claimed, but not activated yet; the version that the first such claim replaced. Claims do not make a
+	 * restored copy look newer (H26).
+	 */
+	uint64_t claimed_from;
 	struct hf_uuid incarnation;
 	char primary[HF_NAME_MAX];	/* host */
 	uint32_t leg_count;

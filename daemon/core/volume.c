@@ -82,9 +82,17 @@ static void cas_succeeded(struct hf_volume *v, uint64_t ver, hf_nsec now, struct
 	if (v->phase == HF_PHASE_ACTIVATING)
 		hf_volume_activated(v, now, out);
 	if (v->phase == HF_PHASE_SERVING) {
+		if (was & ~is)
+			v->must_know = ver;
+		hf_volume_tell_members(v, now, out);
 		hf_volume_try_commit(v, out);
 		hf_volume_membership(v, now, out);
 	}
+}
+
+uint64_t hf_volume_shown_ver(const struct hf_volume *v)
+{
+	return v->record.claimed_from ? v->record.claimed_from : v->ver;
 }
 
 static void on_cas_done(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)

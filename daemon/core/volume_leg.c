@@ -10,6 +10,10 @@
 #include "core/guard.h"
 #include "core/volume_int.h"
 
+#define RESTORED \
+	"a leg has seen a newer configuration than the cluster store holds: the store was restored from an old copy; " \
+	"put its newest copy back, or give up what came after by --accept-data-loss"
+
 static bool is_member(const struct hf_volume *v, uint32_t i)
 {
 	return v->record.leg[i].insync;
@@ -144,7 +148,7 @@ static void start_catch_up(struct hf_volume *v, uint32_t i, struct hf_actions *o
 	a = hf_volume_emit(out, HF_ACT_ADOPT);
 	a->leg = i;
 	a->adopt = (struct hf_adopt){
-		.epoch = v->epoch, .ver = v->ver, .epochs = v->history, .size_blocks = p->size_blocks};
+		.epoch = v->epoch, .ver = hf_volume_shown_ver(v), .epochs = v->history, .size_blocks = p->size_blocks};
 	l->state = HF_VLEG_ADOPTING;
 	if (by_log) {
 		a->adopt.mode = HF_ADOPT_LOG;
@@ -182,6 +186,15 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 	struct hf_vleg *l = &v->leg[e->leg];
 	const struct hf_promise *p = e->promise;
 
+	if (l->state == HF_VLEG_STREAMING || l->state == HF_VLEG_SYNCING) {	/* it was told of a change */
+		if (p->result == HF_LEG_STALE && p->promised > v->epoch) {
+			hf_volume_stop(v, "a leg has promised to a newer primary", out);
+		} else if (p->result == HF_LEG_OK && p->ver > l->ver_known) {
+			l->ver_known = p->ver;
+			hf_volume_try_commit(v, out);
+		}
+		return;
+	}
 	if (l->state != HF_VLEG_PREPARING)
 		return;
 	switch (p->result) {
@@ -190,6 +203,11 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 	case HF_LEG_STALE:
 		if (p->promised > v->epoch) {
 			hf_volume_stop(v, "a leg has promised to a newer primary", out);
+			return;
+		}
+		/* guard CONFIG_DISTRUST: what it saw may be that others are no longer in sync (H26) */
+		if (v->phase != HF_PHASE_SERVING && !v->accept_loss) {
+			hf_volume_stop(v, RESTORED, out);
 			return;
 		}
 		refuse(v, e->leg, "it has seen a newer configuration than the cluster store holds", e->now, out);
@@ -214,6 +232,7 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 	if (p->result == HF_LEG_OK) {
 		v->replaced &= ~HF_LEG_BIT(e->leg);	/* it is there after all */
 		l->reply = *p;
+		l->ver_known = p->ver;
 		l->replied_at = e->now;
 		l->gone = false;
 		l->state = HF_VLEG_PROMISED;
@@ -463,6 +482,19 @@ static void replace_gone(struct hf_volume *v, hf_nsec now, struct hf_actions *ou
 	}
 }
 
+void hf_volume_tell_members(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
+{
+	for (uint32_t i = 0; i < v->record.leg_count; i++) {
+		struct hf_vleg *l = &v->leg[i];
+
+		if (!is_member(v, i) || (l->state != HF_VLEG_STREAMING && l->state != HF_VLEG_SYNCING) ||
+		    l->ver_known >= v->must_know || now < l->told_at + HF_RETRY_NS)
+			continue;
+		l->told_at = now;
+		hf_volume_emit(out, HF_ACT_PREPARE)->leg = i;
+	}
+}
+
 void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 {
 	bool change;
@@ -482,6 +514,7 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 			resume_member(v, i, now, out);
 	}
 	replace_gone(v, now, out);
+	hf_volume_tell_members(v, now, out);
 	if (v->cas_busy)
 		return;
 	v->proposal = v->record;

@@ -82,6 +82,18 @@ static void release(struct hf_volume *v, struct hf_actions *out)
 	v->base = low + 1;
 }
 
+/*
+ * guard CONFIG_DISTRUST: an op that a member which was taken out lacks is acknowledged when all others know of that.
+ * Or a store restored from before it would count that one's clean log as proof that the op never was (H26).
+ */
+static bool members_know(const struct hf_volume *v)
+{
+	for (uint32_t i = 0; HF_GUARD(CONFIG_DISTRUST) && i < v->record.leg_count; i++)
+		if (v->record.leg[i].insync && v->leg[i].ver_known < v->must_know)
+			return false;
+	return true;
+}
+
 /* guards ACK_ALL, TOLERANCE (R4): I2, I3. */
 void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 {
@@ -96,7 +108,7 @@ void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 	/* What was decided may have been acknowledged under the old primary: it is committed at any tolerance (R10). */
 	if (HF_GUARD(TOLERANCE) && hf_volume_is_blocked(v) && low > v->promotion.decision.seq)
 		low = v->promotion.decision.seq;
-	if (low > v->committed) {
+	if (low > v->committed && members_know(v)) {
 		const struct hf_entry *e = hf_volume_entry(v, low);
 
 		hf_assert(e);

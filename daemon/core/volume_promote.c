@@ -20,6 +20,7 @@ void hf_volume_claim(struct hf_volume *v, struct hf_actions *out)
 	}
 	v->proposal = v->record;
 	v->proposal.epoch = v->record.epoch + 1;
+	v->proposal.claimed_from = hf_volume_shown_ver(v);
 	v->proposal.incarnation = v->incarnation;
 	memcpy(v->proposal.primary, v->self, HF_NAME_MAX);
 	hf_volume_propose(v, out);
@@ -94,7 +95,7 @@ void hf_volume_adopt_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *o
 	a->leg = leg;
 	a->adopt = (struct hf_adopt){
 		.epoch = v->epoch,
-		.ver = v->ver,
+		.ver = hf_volume_shown_ver(v),
 		.mode = HF_ADOPT_LOG,
 		.target = v->next - 1,
 		.size_blocks = v->leg[leg].reply.size_blocks,
@@ -371,6 +372,7 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 	v->adopt_set = adopted;
 	v->promotion.adopted = now;
 	v->proposal = v->record;
+	v->proposal.claimed_from = 0;
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		v->proposal.leg[i].insync = (adopted & HF_LEG_BIT(i)) != 0;
 		if (v->proposal.leg[i].insync)

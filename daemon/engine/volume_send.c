@@ -32,7 +32,9 @@ static uint8_t *begin(struct hf_volume_run *v, uint32_t leg, uint32_t meta, stru
 void hf_volume_send_prepare(struct hf_volume_run *v, uint32_t leg)
 {
 	struct hf_wire_header h = header(v, leg, HF_WIRE_PREPARE);
-	struct hf_prepare m = { .epoch = v->core->epoch, .incarnation = v->core->incarnation, .ver = v->core->ver };
+	struct hf_prepare m = {.epoch = v->core->epoch,
+			       .incarnation = v->core->incarnation,
+			       .ver = hf_volume_shown_ver(v->core)};
 	struct hf_conn *c;
 	uint8_t *meta = begin(v, leg, 128, &c);
 

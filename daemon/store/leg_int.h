@@ -183,6 +183,12 @@ void hf_leg_log_trim(struct hf_store *s, uint64_t upto);
 void hf_leg_visible(struct hf_store *s);
 void hf_leg_fail(struct hf_store *s, int err, const char *what);
 void hf_leg_stream_out(const struct hf_store *s, uint32_t batch_off, uint32_t stream, void *dst, uint32_t len);
+/* R15: the newest config version that an op told of goes into the next superblock; until then the log has it. */
+static inline void hf_leg_saw_ver(struct hf_store *s, uint64_t ver)
+{
+	if (ver > s->sb.state.ver)
+		s->sb.state.ver = ver;
+}
 static inline struct ent *hf_leg_ent(const struct hf_store *s, uint64_t ticket)
 {
 	return &s->ent[ticket % s->ent_room];

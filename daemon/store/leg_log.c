@@ -353,6 +353,7 @@ int hf_store_append(struct hf_store *s, const struct hf_entry *in, const void *p
 	s->fill_len += stream;
 	s->fill_count++;
 	s->nodes_reserved += nodes;
+	hf_leg_saw_ver(s, e.ver);
 	*ticket = s->next_ticket++;
 	if (e.type != HF_OP_RESYNC) {
 		s->last = e.seq;

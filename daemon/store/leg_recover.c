@@ -104,6 +104,7 @@ static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_
 			if (!good)
 				break;
 		}
+		hf_leg_saw_ver(s, e.ver);
 		x = hf_leg_ent(s, s->next_ticket);
 		*x = (struct ent){.epoch = e.epoch,
 				  .seq = e.seq,

@@ -85,7 +85,10 @@ static void fill_put(struct hf_store *s, struct sb_req *q)
 {
 	struct hf_store_put *p = hf_container_of(q, struct put, q)->p;
 
+	uint64_t ver = s->sb.state.ver;
+
 	s->sb.state = p->state;
+	hf_leg_saw_ver(s, ver);
 }
 
 static void put_done(struct hf_store *s, struct sb_req *q, int result)

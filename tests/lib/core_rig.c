@@ -157,7 +157,8 @@ static void act(struct rig *r, const struct hf_action *a)
 		q = enqueue(r, a);
 		if (q)
 			q->prepare = (struct hf_prepare){
-				.epoch = r->v->epoch, .incarnation = r->v->incarnation, .ver = r->v->ver};
+				.epoch = r->v->epoch, .incarnation = r->v->incarnation,
+				.ver = hf_volume_shown_ver(r->v)};
 		break;
 	case HF_ACT_ADOPT:
 		put(r, " leg %u %s target %llu", a->leg, a->adopt.mode == HF_ADOPT_LOG ? "log" : "resync",
@@ -208,7 +209,7 @@ static void act(struct rig *r, const struct hf_action *a)
 	put(r, "\n");
 	if (a->kind == HF_ACT_APPEND)
 		append(r, a);
-	if (a->kind == HF_ACT_SURVEY)
+	if (a->kind == HF_ACT_SURVEY && !r->no_survey)
 		survey(r, a);
 	if (a->kind == HF_ACT_LOAD)
 		load(r, a->from, a->to);
@@ -373,6 +374,8 @@ static uint8_t leg_append(struct rig_leg *l, const struct rig_request *q)
 		case HF_APPEND_OK:
 			l->log[s % RIG_LOG] = *e;
 			hf_leg_appended(&l->core, e);
+			if (e->ver > l->core.state.ver)
+				l->core.state.ver = e->ver;
 			break;
 		case HF_APPEND_DUPLICATE:
 			break;

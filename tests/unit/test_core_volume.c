@@ -92,8 +92,8 @@ static void test_volume_commits_what_was_decided_at_any_tolerance(void **state)
 	(void)state;
 	r = rig_serving(2, 1, true, 2);
 	rig_write(r, 7);
-	for (uint32_t i = 0; i < 4; i++)
-		rig_serve(r, i);		/* on every leg; perhaps a client was told */
+	rig_serve(r, 0);			/* on the full leg and a fragment: it can be decoded, so it counts */
+	rig_serve(r, 3);
 	rig_down(r, 0);
 	r->leg[1].exists = false;		/* its disk is gone for good: nobody waits for it */
 	rig_down(r, 2);
@@ -134,6 +134,88 @@ static void test_volume_decides_again_when_those_it_counted_on_are_gone(void **s
 	assert_int_equal(r->v->committed, 1);
 	assert_int_equal(r->record.epoch, 3);	/* one epoch has one history */
 	assert_int_equal(r->v->promotion.from_epoch, 1);
+}
+
+/* A member that the decision left out with its eyes open is no reason to claim one epoch after the other. */
+static void test_volume_claims_once_for_a_member_that_it_cannot_use(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, false, 0);
+	rig_write(r, 7);
+	rig_write(r, 8);
+	rig_settle(r);
+	rig_run(r, 1 * HF_SEC);
+	rig_down(r, 0);
+	r->leg[1].core.suspect = true;		/* lost op 2 with its tail, and no log shows it any more */
+	r->leg[1].core.last = 1;
+	r->leg[1].core.commit = 1;
+	r->leg[1].core.chain = r->leg[1].log[1].chain;
+	r->leg[2].first = 3;
+	rig_primary(r, 1, true);
+	rig_settle(r);
+	rig_run(r, 60 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_ADOPTING);
+	assert_int_equal(r->record.epoch, 2);
+}
+
+/* What is about to be given up is surveyed: not for ever, and not when a member comes back that may have it. */
+static void test_volume_survey_ends_for_a_member_and_for_time(void **state)
+{
+	(void)state;
+	for (int again = 0; again < 2; again++) {
+		r = rig_serving(2, 1, false, 0);
+		rig_write(r, 7);
+		rig_settle(r);
+		rig_write(r, 8);
+		rig_serve(r, 1);
+		rig_down(r, 0);
+		r->leg[2].core.suspect = true;
+		r->no_survey = true;		/* nobody answers it */
+		rig_primary(r, 1, true);
+		rig_settle(r);
+		rig_run(r, 1100 * HF_MS);
+		assert_int_equal(r->v->phase, HF_PHASE_SURVEYING);
+		if (again) {
+			rig_up(r, 0);		/* clean, and without op 2: it never was acknowledged */
+			rig_settle(r);
+		}
+		rig_run(r, 5 * HF_SEC);
+		assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+		assert_int_equal(r->v->promotion.accepted_loss, !again);
+		assert_int_equal(r->v->promotion.risk_incomplete, !again);
+		rig_free(r);
+	}
+	r = rig_serving(1, 1, false, 0);
+}
+
+/* A blank leg was made for one that was not gone: it stays unused. */
+static void test_volume_keeps_a_leg_that_is_there_after_all(void **state)
+{
+	struct hf_event e = { .kind = HF_EV_REPLACED, .leg = 2 };
+	struct hf_uuid was;
+	(void)state;
+
+	r = rig_serving(1, 2, false, 1);
+	was = r->record.leg[2].uuid;
+	r->leg[2].exists = false;
+	rig_down(r, 2);
+	rig_up(r, 2);
+	rig_run(r, 15 * HF_SEC);
+	assert_false(r->record.leg[2].insync);
+	r->leg[2].exists = true;		/* its disk was mounted late */
+	memset(&e.incarnation, 0x5a, sizeof(e.incarnation));
+	rig_feed(r, &e);			/* the order to make it anew had gone out already */
+	r->v->cas_busy = false;			/* and the record is being changed by something else meanwhile */
+	r->cas_asked = false;
+	r->v->leg[2].state = HF_VLEG_UP;
+	r->v->leg[2].retry_at = 0;
+	rig_up(r, 2);
+	rig_serve(r, 2);
+	assert_int_equal(r->v->replaced, 0);
+	rig_settle(r);
+	rig_run(r, 5 * HF_SEC);
+	assert_true(hf_uuid_is_equal(&r->record.leg[2].uuid, &was));
+	assert_true(r->record.leg[2].insync);
 }
 
 static void test_volume_waits_for_leases_of_the_old_primary(void **state)
@@ -261,6 +343,47 @@ static void test_volume_resyncs_from_no_later_than_what_is_committed(void **stat
 	r->v->base = r->v->next - 3;
 }
 
+/* An interrupted resync goes on from where it began, or from where the histories part when that is earlier. */
+static void test_volume_goes_on_with_an_interrupted_resync(void **state)
+{
+	static const struct { hf_seq began, last, commit, from; } cases[] = {
+		{ 2, 4, 4, 2 },			/* as it was */
+		{ 9, 4, 4, 4 },			/* what it meant to have beyond op 4 was of another history */
+		{ 2, 8, 8, 0 },			/* it committed what this history lacks: it can tell nothing */
+	};
+	(void)state;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		struct hf_leg *l;
+
+		r = rig_serving(2, 1, true, 0);
+		for (int n = 0; n < 6; n++)
+			rig_write(r, 7);
+		rig_settle(r);
+		rig_primary(r, 0, false);	/* epoch 2 begins after op 6 */
+		rig_settle(r);
+		rig_run(r, 3 * HF_SEC);
+		hf_volume_sized(r->v, 1024);
+		rig_down(r, 3);
+		rig_run(r, 6 * HF_SEC);
+		assert_false(r->record.leg[3].insync);
+		l = &r->leg[3].core;
+		l->state.epochs.count = 1;
+		l->state.inconsistent = true;
+		l->state.resync_from = cases[i].began;
+		l->last = cases[i].last;
+		l->last_epoch = l->state.activated = 1;
+		l->commit = cases[i].commit;
+		rig_up(r, 3);
+		rig_serve(r, 3);
+		assert_int_equal(r->last[HF_ACT_ADOPT].leg, 3);
+		assert_int_equal(r->last[HF_ACT_ADOPT].adopt.mode, HF_ADOPT_RESYNC);
+		assert_int_equal(r->last[HF_ACT_ADOPT].adopt.resync_from, cases[i].from);
+		rig_free(r);
+	}
+	r = rig_serving(1, 1, false, 0);
+}
+
 static void test_volume_refuses_promises_of_the_future(void **state)
 {
 	(void)state;
@@ -347,20 +470,23 @@ static void test_volume_does_not_take_a_loaded_op_of_another_history(void **stat
 	rig_primary(r, 1, false);
 	rig_cas(r, 0);
 	rig_serve(r, 0);
-	bad = r->leg[0].log[1];
+	bad = r->leg[0].log[2];
 	bad.block_crc[0] ^= 1;			/* no longer what its chain says */
-	r->leg[0].log[1] = bad;
+	r->leg[0].log[2] = bad;
 	rig_serve(r, 1);
 	/* LOAD was refused: it decides again, and no assertion fell. */
 	assert_int_equal(r->v->phase, HF_PHASE_PREPARING);
+	assert_int_equal(r->count[HF_ACT_RELEASE], 0);
 	e.entry = &bad;
 	rig_feed(r, &e);			/* late: nothing is being loaded */
-	r->leg[0].log[1].block_crc[0] ^= 1;
+	r->leg[0].log[2].block_crc[0] ^= 1;
 	rig_settle(r);
 	rig_run(r, 5 * HF_SEC);
 	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
 	assert_int_equal(r->v->committed, 2);
 	assert_int_equal(r->leg[1].core.last, 2);
+	/* What the first attempt had read went first. */
+	assert_non_null(strstr(r->trace, "release 1..1\n    load 1..2"));
 }
 
 static void test_volume_starts_a_leg_anew_when_the_log_ends_above_it(void **state)
@@ -391,6 +517,7 @@ static void test_volume_leaves_a_slow_leg_out_for_a_while(void **state)
 			rig_cas(r, 0);
 	}
 	assert_false(r->record.leg[2].insync);
+	serve_all_but(2);
 	assert_int_equal(r->acked, 1);
 	rig_settle(r);				/* it is there again */
 	rig_run(r, 10 * HF_SEC);
@@ -400,6 +527,86 @@ static void test_volume_leaves_a_slow_leg_out_for_a_while(void **state)
 }
 
 /* Writes wait for tolerance, tolerance waits for the resync: so the resync must not wait for the writes. */
+/* H26: the record as it was before leg 2 was taken out. Its clean log would prove that op 1 was never acknowledged. */
+static void test_volume_is_not_served_from_a_restored_store(void **state)
+{
+	struct hf_record old;
+	(void)state;
+
+	r = rig_serving(2, 1, false, 0);
+	old = r->record;
+	rig_down(r, 2);
+	rig_write(r, 7);
+	rig_settle(r);
+	rig_run(r, 1 * HF_SEC);
+	rig_write(r, 8);
+	rig_settle(r);
+	assert_int_equal(r->acked, 2);
+	assert_false(r->record.leg[2].insync);
+	rig_down(r, 0);
+	r->leg[2].up = true;
+	r->record = old;
+	r->ver -= 2;
+	for (int i = 0; i < 10; i++) {		/* claims make the copy newer by number, not by what it says */
+		rig_primary(r, 1, false);
+		rig_settle(r);
+		rig_run(r, 3 * HF_SEC);
+		assert_int_equal(r->v->phase, HF_PHASE_STOPPED);	/* guard CONFIG_DISTRUST */
+		assert_non_null(strstr(r->v->stop_why, "restored from an old copy"));
+	}
+	assert_int_equal(r->leg[1].core.last, 2);
+}
+
+/* The same for an op that was on its way when leg 2 was taken out: it carries the version from before. */
+static void test_volume_acknowledges_when_the_rest_knows_who_was_taken_out(void **state)
+{
+	struct hf_record old;
+	(void)state;
+
+	r = rig_serving(2, 1, false, 0);
+	old = r->record;
+	rig_down(r, 2);
+	rig_write(r, 7);
+	rig_settle(r);
+	rig_tick(r, 400 * HF_MS);
+	rig_cas(r, 0);
+	assert_false(r->record.leg[2].insync);
+	assert_int_equal(r->acked, 0);		/* guard CONFIG_DISTRUST: legs 0 and 1 do not know yet */
+	rig_serve(r, 0);
+	assert_int_equal(r->acked, 0);
+	rig_settle(r);
+	assert_int_equal(r->acked, 1);
+	rig_down(r, 0);
+	r->leg[2].up = true;
+	r->record = old;
+	r->ver--;
+	rig_primary(r, 1, false);
+	rig_settle(r);
+	rig_run(r, 3 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_STOPPED);
+}
+
+/* A claim that came to nothing leaves nobody who refuses the next one. */
+static void test_volume_is_served_after_claims_that_came_to_nothing(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, false, 0);
+	rig_write(r, 7);
+	rig_settle(r);
+	for (uint32_t i = 0; i < 6; i++) {
+		rig_primary(r, i % 3, false);
+		rig_cas(r, 0);
+		for (uint32_t n = 0; n < i; n++)	/* dies a little later each time */
+			rig_serve(r, n % 3);
+	}
+	rig_primary(r, 0, false);
+	rig_settle(r);
+	rig_run(r, 5 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_int_equal(r->v->committed, 1);
+	assert_int_equal(r->record.claimed_from, 0);
+}
+
 static void test_volume_sends_a_leg_in_a_resync_what_is_committed(void **state)
 {
 	struct hf_event done = { .kind = HF_EV_RESYNC_DONE, .leg = 1 };
@@ -526,12 +733,16 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_without_a_minimum_goes_on_alone, down),
 		cmocka_unit_test_teardown(test_volume_commits_what_was_decided_at_any_tolerance, down),
 		cmocka_unit_test_teardown(test_volume_decides_again_when_those_it_counted_on_are_gone, down),
+		cmocka_unit_test_teardown(test_volume_claims_once_for_a_member_that_it_cannot_use, down),
+		cmocka_unit_test_teardown(test_volume_survey_ends_for_a_member_and_for_time, down),
+		cmocka_unit_test_teardown(test_volume_keeps_a_leg_that_is_there_after_all, down),
 		cmocka_unit_test_teardown(test_volume_waits_for_leases_of_the_old_primary, down),
 		cmocka_unit_test_teardown(test_volume_reads_under_leases_of_every_leg, down),
 		cmocka_unit_test_teardown(test_volume_gives_no_vote_to_a_leg_that_lost_its_memory, down),
 		cmocka_unit_test_teardown(test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record, down),
 		cmocka_unit_test_teardown(test_volume_asks_the_cluster_store_again_only_after_a_while, down),
 		cmocka_unit_test_teardown(test_volume_resyncs_from_no_later_than_what_is_committed, down),
+		cmocka_unit_test_teardown(test_volume_goes_on_with_an_interrupted_resync, down),
 		cmocka_unit_test_teardown(test_volume_refuses_promises_of_the_future, down),
 		cmocka_unit_test_teardown(test_volume_refuses_ops_that_it_has_not_sent, down),
 		cmocka_unit_test_teardown(test_volume_takes_no_lease_from_the_future, down),
@@ -539,6 +750,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_does_not_take_a_loaded_op_of_another_history, down),
 		cmocka_unit_test_teardown(test_volume_starts_a_leg_anew_when_the_log_ends_above_it, down),
 		cmocka_unit_test_teardown(test_volume_leaves_a_slow_leg_out_for_a_while, down),
+		cmocka_unit_test_teardown(test_volume_is_not_served_from_a_restored_store, down),
+		cmocka_unit_test_teardown(test_volume_acknowledges_when_the_rest_knows_who_was_taken_out, down),
+		cmocka_unit_test_teardown(test_volume_is_served_after_claims_that_came_to_nothing, down),
 		cmocka_unit_test_teardown(test_volume_sends_a_leg_in_a_resync_what_is_committed, down),
 		cmocka_unit_test_teardown(test_volume_keeps_a_committed_op_that_it_cannot_decode_as_lost, down),
 		cmocka_unit_test_teardown(test_volume_tells_the_record_of_a_committed_resize, down),

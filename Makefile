@@ -73,7 +73,7 @@ sim := cluster_driver_sim.c leg_sim.c oracle.c sim_cluster.c sim_disk.c sim_net.
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
 	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm \
-	test_sim_world test_store_basic test_store_crash test_tools_holdfast
+	test_sim_world test_store_basic test_store_crafted test_store_crash test_tools_holdfast
 contract := test_cluster test_reactor
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire

@@ -10,13 +10,54 @@
 
 #define PROMOTE_WAIT_NS (10 * HF_SEC)
 
-static bool find_or_fail(struct hf_daemon *d, struct hf_ctl_call *call, const char *what, const char *name,
-			 struct hf_agent_volume **out)
+/*
+ * Most orders name a volume. One that this host has not heard of was perhaps made a moment ago: the records are read
+ * again before the order is refused.
+ */
+typedef void order_fn(struct hf_daemon *d, struct hf_ctl_call *call, struct hf_agent_volume *av,
+		      const struct hf_promote_args *args);
+
+struct order {
+	struct hf_agent_fresh fresh;
+	struct hf_daemon *d;
+	struct hf_ctl_call *call;
+	const char *what;
+	order_fn *fn;
+	struct hf_promote_args args;
+};
+
+static void on_fresh(struct hf_agent_fresh *f, int result)
 {
-	*out = hf_agent_find_volume(&d->agent, name);
-	if (!*out)
-		hf_ctl_fail(call, HF_CTL_ENOENT, what, name, "there is no such volume", "see holdfast volume list");
-	return *out != NULL;
+	struct order *x = f->ctx;
+	struct hf_agent_volume *av = hf_agent_find_volume(&x->d->agent, x->args.name);
+
+	if (av)
+		x->fn(x->d, x->call, av, &x->args);
+	else if (result)
+		hf_ctl_fail(x->call, HF_CTL_ETIMEDOUT, x->what, x->args.name,
+			    "this host does not know it, and the cluster store does not answer",
+			    "see holdfast status, then try again");
+	else
+		hf_ctl_fail(x->call, HF_CTL_ENOENT, x->what, x->args.name, "there is no such volume",
+			    "see holdfast volume list");
+	free(x);
+}
+
+static void with_volume(struct hf_daemon *d, struct hf_ctl_call *call, const char *what,
+			const struct hf_promote_args *args, order_fn *fn)
+{
+	struct hf_agent_volume *av = hf_agent_find_volume(&d->agent, args->name);
+	struct order *x;
+
+	if (av) {
+		fn(d, call, av, args);
+		return;
+	}
+	x = calloc(1, sizeof(*x));
+	hf_assert(x);
+	*x = (struct order){
+		.fresh = { .done = on_fresh, .ctx = x }, .d = d, .call = call, .what = what, .fn = fn, .args = *args };
+	hf_agent_fresh(&d->agent, &x->fresh);
 }
 
 static void host_list(void *ctx, struct hf_ctl_call *call)
@@ -61,28 +102,42 @@ static void volume_list(void *ctx, struct hf_ctl_call *call)
 	hf_ctl_reply(call, json_pack("{s:o}", "volumes", list));
 }
 
-static void volume_show(void *ctx, struct hf_ctl_call *call, const char *name)
+static void show_known(struct hf_daemon *d, struct hf_ctl_call *call, struct hf_agent_volume *av,
+		       const struct hf_promote_args *args)
 {
-	struct hf_daemon *d = ctx;
-	struct hf_agent_volume *av;
 	struct hf_volume_view view;
 
-	if (!find_or_fail(d, call, "show volume", name, &av))
-		return;
+	(void)args;
 	hf_daemon_volume_view(d, av, &view);
 	hf_ctl_reply(call, hf_volume_json(&view));
 }
 
-static void why(void *ctx, struct hf_ctl_call *call, const char *name)
+static void why_known(struct hf_daemon *d, struct hf_ctl_call *call, struct hf_agent_volume *av,
+		      const struct hf_promote_args *args)
 {
-	struct hf_daemon *d = ctx;
-	struct hf_agent_volume *av;
 	struct hf_volume_view view;
 
-	if (!find_or_fail(d, call, "explain volume", name, &av))
-		return;
+	(void)args;
 	hf_daemon_volume_view(d, av, &view);
 	hf_ctl_reply(call, hf_why_json(&view));
+}
+
+static void with_name(struct hf_daemon *d, struct hf_ctl_call *call, const char *what, const char *name, order_fn *fn)
+{
+	struct hf_promote_args args = { 0 };
+
+	snprintf(args.name, sizeof(args.name), "%s", name);
+	with_volume(d, call, what, &args, fn);
+}
+
+static void volume_show(void *ctx, struct hf_ctl_call *call, const char *name)
+{
+	with_name(ctx, call, "show volume", name, show_known);
+}
+
+static void why(void *ctx, struct hf_ctl_call *call, const char *name)
+{
+	with_name(ctx, call, "explain volume", name, why_known);
 }
 
 static size_t count(const struct hf_list *head)
@@ -191,21 +246,11 @@ void hf_daemon_promote_poll(struct hf_daemon *d)
 	}
 }
 
-/* A volume that this host has not heard of: perhaps it was made a moment ago. */
-struct late_promote {
-	struct hf_agent_fresh fresh;
-	struct hf_daemon *d;
-	struct hf_ctl_call *call;
-	struct hf_promote_args args;
-};
-
-static void promote_known(struct hf_daemon *d, struct hf_ctl_call *call, const struct hf_promote_args *args)
+static void promote_known(struct hf_daemon *d, struct hf_ctl_call *call, struct hf_agent_volume *av,
+			  const struct hf_promote_args *args)
 {
-	struct hf_agent_volume *av;
 	struct promote *p;
 
-	if (!find_or_fail(d, call, "promote volume", args->name, &av))
-		return;
 	if (args->dry_run) {
 		hf_daemon_dry_run(d, call, av);
 		return;
@@ -223,31 +268,9 @@ static void promote_known(struct hf_daemon *d, struct hf_ctl_call *call, const s
 	hf_list_add_tail(&d->promotes, &p->link);
 }
 
-static void on_fresh(struct hf_agent_fresh *f)
-{
-	struct late_promote *x = f->ctx;
-
-	promote_known(x->d, x->call, &x->args);
-	free(x);
-}
-
 static void promote(void *ctx, struct hf_ctl_call *call, const struct hf_promote_args *args)
 {
-	struct hf_daemon *d = ctx;
-	struct late_promote *x;
-
-	if (hf_agent_find_volume(&d->agent, args->name)) {
-		promote_known(d, call, args);
-		return;
-	}
-	x = calloc(1, sizeof(*x));
-	hf_assert(x);
-	x->d = d;
-	x->call = call;
-	x->args = *args;
-	x->fresh.done = on_fresh;
-	x->fresh.ctx = x;
-	hf_agent_fresh(&d->agent, &x->fresh);
+	with_volume(ctx, call, "promote volume", args, promote_known);
 }
 
 const struct hf_ctl_ops hf_daemon_ops = {

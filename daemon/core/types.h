@@ -57,12 +57,12 @@ static inline bool hf_entry_has_payload(const struct hf_entry *e)
 	return e->type == HF_OP_WRITE || e->type == HF_OP_RESYNC;
 }
 
-/* Chunks that an op touches. */
-static inline uint32_t hf_entry_chunks(const struct hf_entry *e)
+/* Chunks that an op of that type at [lba, lba + nblocks) touches. */
+static inline uint32_t hf_op_chunks(uint8_t type, uint64_t lba, uint32_t nblocks)
 {
-	if (e->type == HF_OP_RESIZE || !e->nblocks)
+	if (type == HF_OP_RESIZE || !nblocks)
 		return 0;
-	return (uint32_t)((e->lba + e->nblocks - 1) / HF_CHUNK_BLOCKS - e->lba / HF_CHUNK_BLOCKS + 1);
+	return (uint32_t)((lba + nblocks - 1) / HF_CHUNK_BLOCKS - lba / HF_CHUNK_BLOCKS + 1);
 }
 
 /* Epoch `epoch` begins with seq `start`; it ends where the next entry of the cache begins (H11). */

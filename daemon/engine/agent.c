@@ -398,14 +398,14 @@ static void forget_unseen(struct hf_agent *a)
 	}
 }
 
-static void tell_fresh(struct hf_agent *a)
+static void tell_fresh(struct hf_agent *a, int result)
 {
 	struct hf_list *n;
 
 	while ((n = hf_list_pop(&a->fresh_now))) {
 		struct hf_agent_fresh *f = hf_container_of(n, struct hf_agent_fresh, link);
 
-		f->done(f);
+		f->done(f, result);
 	}
 }
 
@@ -436,7 +436,7 @@ static void on_listed(struct hf_cluster_req *q, int result, const struct hf_clus
 	} else {
 		hf_warn("cluster store: %s; trying again", hf_strerror(result));
 	}
-	tell_fresh(a);
+	tell_fresh(a, result);
 	if (result) {
 		a->list_again = true;	/* by the tick */
 	} else if (a->list_again) {

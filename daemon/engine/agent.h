@@ -63,7 +63,7 @@ struct hf_agent_host {
 
 /* One who waits for the records as they are in the store now, not as they were at the last poll. */
 struct hf_agent_fresh {
-	void (*done)(struct hf_agent_fresh *f);
+	void (*done)(struct hf_agent_fresh *f, int result);	/* 0, or -errno: the records are as before */
 	void *ctx;
 	struct hf_list link;		/* the agent's */
 };

@@ -520,7 +520,7 @@ static bool frame_wants(const struct hf_wire_header *h, const uint8_t *meta, uin
 		if (hf_wire_entry_decode(meta, h->meta_len, &pos, &e))
 			return false;
 		*blocks += hf_entry_has_payload(&e) ? e.nblocks : 0;
-		*chunks += hf_entry_chunks(&e);
+		*chunks += hf_op_chunks(e.type, e.lba, e.nblocks);
 	}
 	return pos == h->meta_len;
 }

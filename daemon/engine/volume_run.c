@@ -161,7 +161,7 @@ static void admit_op(struct hf_volume_run *v, struct hf_request *q)
 		v->write_bytes += (uint64_t)q->nblocks * HF_BLOCK;
 	}
 	if (q->kind == HF_REQUEST_ZERO)	/* no payload, but as much memory of the log as small writes over it */
-		s->bytes = hf_entry_chunks(&e) * 512;
+		s->bytes = hf_op_chunks(e.type, e.lba, e.nblocks) * 512;
 	v->in_flight += s->bytes;
 	s->req = q;
 	q->priv[1] = (void *)(uintptr_t)now_of(v);

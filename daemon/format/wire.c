@@ -410,24 +410,27 @@ int hf_wire_entry_decode(const void *meta, uint32_t len, uint32_t *pos, struct h
 {
 	const struct entry_head *h;
 	const hf_le32 *crc;
+	struct hf_entry e;
 
 	if (*pos > len || len - *pos < HF_WIRE_ENTRY)
 		return -EPROTO;
+	memset(&e, 0, offsetof(struct hf_entry, block_crc));
 	h = (const void *)((const uint8_t *)meta + *pos);
-	out->epoch = hf_get_le64(h->epoch);
-	out->seq = hf_get_le64(h->seq);
-	out->lba = hf_get_le64(h->lba);
-	out->ver = hf_get_le64(h->ver);
-	out->nblocks = hf_get_le32(h->nblocks);
-	out->prev_chain = hf_get_le32(h->prev_chain);
-	out->chain = hf_get_le32(h->chain);
-	out->type = h->type;
-	out->skip = hf_get_le64(h->skip);
-	out->zero = hf_get_le64(h->zero);
-	if (!range_is_valid(out) || h->reserved[0] || h->reserved[1] || h->reserved[2])
+	e.epoch = hf_get_le64(h->epoch);
+	e.seq = hf_get_le64(h->seq);
+	e.lba = hf_get_le64(h->lba);
+	e.ver = hf_get_le64(h->ver);
+	e.nblocks = hf_get_le32(h->nblocks);
+	e.prev_chain = hf_get_le32(h->prev_chain);
+	e.chain = hf_get_le32(h->chain);
+	e.type = h->type;
+	e.skip = hf_get_le64(h->skip);
+	e.zero = hf_get_le64(h->zero);
+	if (!range_is_valid(&e) || h->reserved[0] || h->reserved[1] || h->reserved[2])
 		return -EPROTO;
-	if (len - *pos < hf_wire_entry_size(out))
+	if (len - *pos < hf_wire_entry_size(&e))
 		return -EPROTO;
+	memcpy(out, &e, offsetof(struct hf_entry, block_crc));
 	*pos += hf_wire_entry_size(out);
 	if (!hf_entry_has_payload(out))
 		return 0;

@@ -197,7 +197,6 @@ static inline bool hf_leg_has_payload(const struct ent *e)
 {
 	return e->type == HF_OP_WRITE || e->type == HF_OP_RESYNC;
 }
-uint32_t hf_leg_nodes_for(uint64_t lba, uint64_t nblocks);
 /* Checksums of block b of an entry, from the ring. */
 void hf_leg_ent_crcs(const struct hf_store *s, const struct ent *e, uint32_t b, uint32_t *block_crc,
 		     uint32_t *frag_crc);

@@ -233,11 +233,6 @@ void hf_leg_log_init(struct hf_store *s)
 	hf_task_init(&s->fail_task, tell_failed);
 }
 
-uint32_t hf_leg_nodes_for(uint64_t lba, uint64_t nblocks)
-{
-	return nblocks ? (uint32_t)((lba + nblocks - 1) / HF_CHUNK_BLOCKS - lba / HF_CHUNK_BLOCKS + 1) : 0;
-}
-
 static bool fits(const struct hf_store *s, uint32_t stream, uint32_t nodes)
 {
 	uint32_t need = pages_of(HF_DISK_BATCH_HEAD + stream) * HF_DISK_PAGE;
@@ -301,13 +296,13 @@ static bool is_too_old(const struct hf_store *s, hf_seq seq, uint64_t lba, uint3
 int hf_store_append(struct hf_store *s, const struct hf_entry *in, const void *payload, uint64_t *ticket)
 {
 	uint32_t stream = entry_stream(s, in->type, in->nblocks),
-		 nodes = hf_leg_nodes_for(in->lba, in->type == HF_OP_RESIZE ? 0 : in->nblocks);
+		 nodes = hf_op_chunks(in->type, in->lba, in->nblocks);
 	uint8_t head[HF_DISK_ENTRY_HEAD + 8 * HF_WRITE_BLOCKS_MAX];
 	struct hf_entry e = *in;
 	struct ent *x;
 	uint32_t size;
 
-	if (s->failed || s->closing)
+	if (s->failed || s->closing || s->suspect)
 		return -EIO;
 	if (s->reset) {
 		s->want_room = true;
@@ -418,7 +413,6 @@ void hf_store_truncate(struct hf_store *s, hf_seq seq)
 	for (uint64_t n = s->batch_sent; n < s->batch_next; n++)
 		if (s->batch[n % s->batch_room].last_seq > seq)
 			s->batch[n % s->batch_room].last_seq = seq;
-	s->suspect = false;
 }
 
 /* Entries with tickets <= upto are in the image for good: their batches' space is free. */
@@ -432,7 +426,7 @@ void hf_leg_log_trim(struct hf_store *s, uint64_t upto)
 		for (; s->first_ticket <= b->last_ticket; s->first_ticket++) {
 			struct ent *e = hf_leg_ent(s, s->first_ticket);
 
-			s->nodes_reserved -= e->type == HF_OP_RESIZE ? 0 : hf_leg_nodes_for(e->lba, e->nblocks);
+			s->nodes_reserved -= hf_op_chunks(e->type, e->lba, e->nblocks);
 		}
 		s->used -= b->skip + b->pages * HF_DISK_PAGE;
 		s->tpos = (b->off + b->pages * HF_DISK_PAGE) % s->sb.log_bytes;

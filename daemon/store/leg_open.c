@@ -160,6 +160,17 @@ static void replay_step(struct hf_store *s)
 	hf_io_submit(s->r, &s->open_io);
 }
 
+/* Every page of it belongs into the table or the image. */
+static bool dw_is_inside(const struct hf_store *s, const struct hf_disk_dw *d)
+{
+	uint64_t end = hf_leg_data_off(s, (uint32_t)s->phys_max + 1);
+
+	for (uint32_t i = 0; i < d->count; i++)
+		if (d->off[i] % HF_DISK_PAGE || d->off[i] < s->sb.table_off || d->off[i] > end - HF_DISK_PAGE)
+			return false;
+	return true;
+}
+
 static void got_dw(struct hf_store *s)
 {
 	struct hf_disk_dw d;
@@ -168,7 +179,7 @@ static void got_dw(struct hf_store *s)
 	for (int i = 0; i < 2; i++) {
 		const uint8_t *p = s->open_buf + (size_t)i * dw_bytes(s);
 
-		if (hf_disk_dw_decode(p, s->salt, &d) || d.count > s->sb.dw_pages || d.no <= s->dw_no ||
+		if (hf_disk_dw_decode(p, s->salt, &d) || d.count > s->sb.dw_pages || d.no <= s->dw_no || !dw_is_inside(s, &d) ||
 		    hf_disk_dw_content(p + HF_DISK_PAGE, d.count) != d.content_crc)
 			continue;
 		s->dw_no = d.no;

@@ -72,7 +72,7 @@ static enum found look(const struct hf_store *s, uint32_t off, uint64_t no, stru
 static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_batch *b)
 {
 	uint8_t head[HF_DISK_ENTRY_HEAD + 8 * HF_WRITE_BLOCKS_MAX], *data = malloc(HF_WRITE_BLOCKS_MAX * HF_BLOCK);
-	uint32_t at = HF_DISK_BATCH_HEAD;
+	uint32_t at = HF_DISK_BATCH_HEAD, nodes;
 	struct hf_entry e;
 	bool good = true;
 
@@ -94,7 +94,11 @@ static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_
 		if (!good)
 			break;
 		len = hf_entry_has_payload(&e) ? e.nblocks * s->frag : 0;
-		good = at + size + len <= b->stream_len;
+		nodes = hf_op_chunks(e.type, e.lba, e.nblocks);
+		/* as hf_store_append() limits them */
+		good = at + size + len <= b->stream_len && s->next_ticket - s->first_ticket < s->ent_room &&
+		       s->nodes_reserved + nodes <= s->node_count - 1 &&
+		       (e.type == HF_OP_RESIZE || e.lba + e.nblocks <= s->sb.chunks_max * HF_CHUNK_BLOCKS);
 		if (!good)
 			break;
 		if (len) {
@@ -117,7 +121,7 @@ static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_
 				  .batch_off = off,
 				  .stream = at,
 				  .type = e.type};
-		s->nodes_reserved += e.type == HF_OP_RESIZE ? 0 : hf_leg_nodes_for(e.lba, e.nblocks);
+		s->nodes_reserved += nodes;
 		if (e.type != HF_OP_RESYNC && !hf_epoch_cache_is_alive(&s->sb.state.epochs, e.epoch, e.seq)) {
 			x->type = 0;
 		} else if (e.type != HF_OP_RESYNC) {

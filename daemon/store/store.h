@@ -103,18 +103,19 @@ void hf_store_put_state(struct hf_store *s, struct hf_store_put *p);
  * the last seq + 1 and e->prev_chain the last chain (asserted: the leg has checked), except RESYNC: there e->seq is
  * the committed seq that the content is of, and blocks that a newer entry of this log owns are skipped (H23). Returns
  * 0 and *ticket; -EAGAIN: no room in the ring until `room`; -ESTALE: RESYNC older than the checkpoint: send it again
- * with a newer seq; -EIO: the store has failed. All entries appended until the end of the turn leave as one durable
+ * with a newer seq; -EIO: the store has failed, or is suspect and was not reset. All entries appended until the end of the turn leave as one durable
  * write; while one is under way the next gathers.
  */
 int hf_store_append(struct hf_store *s, const struct hf_entry *e, const void *payload, uint64_t *ticket);
-/* Could appends of nblocks payload blocks in all, over that many chunks (hf_entry_chunks), succeed now? */
+/* Could appends of nblocks payload blocks in all, over that many chunks (hf_op_chunks), succeed now? */
 bool hf_store_has_room(const struct hf_store *s, uint32_t nblocks, uint32_t chunks);
 
 /* Entries <= seq are committed: visible to reads, may be applied. Clipped to the last seq; never goes back. */
 void hf_store_commit(struct hf_store *s, hf_seq seq);
 /*
  * Drop entries > seq from the log (never below commit: asserted). Recovery relies on the epochs of the state that the
- * caller puts before it acknowledges anything. Clears `suspect`.
+ * caller puts before it acknowledges anything. A store that is suspect stays so: only a reset ends it, for what the
+ * ring holds behind the last good entry may look like a part of what comes next.
  */
 void hf_store_truncate(struct hf_store *s, hf_seq seq);
 /*

@@ -340,7 +340,10 @@ static void test_a_meta_of_another_length_is_refused(void **state)
 	}
 }
 
-/* An entry in a meta that ends anywhere within it; pos stays, and may itself lie behind the end. */
+/*
+ * An entry in a meta that ends anywhere within it; pos and the entry stay as they
+ * were, and pos may itself lie behind the end.
+ */
 static void test_a_truncated_entry_is_refused(void **state)
 {
 	(void)state;
@@ -350,10 +353,13 @@ static void test_a_truncated_entry_is_refused(void **state)
 		for (uint32_t n = 0; n < len; n++) {
 			uint8_t *cut = golden_cut(frame, n);
 			uint32_t pos = 0, beyond = n + 1;
-			struct hf_entry e;
+			struct hf_entry e, was;
 
+			memset(&was, 0xa5, sizeof(was));
+			e = was;
 			assert_int_equal(hf_wire_entry_decode(cut, n, &pos, &e), -EPROTO);
 			assert_int_equal(pos, 0);
+			assert_memory_equal(&e, &was, sizeof(e));
 			assert_int_equal(hf_wire_entry_decode(cut, n, &beyond, &e), -EPROTO);
 			free(cut);
 		}

@@ -179,8 +179,8 @@ static void got_dw(struct hf_store *s)
 	for (int i = 0; i < 2; i++) {
 		const uint8_t *p = s->open_buf + (size_t)i * dw_bytes(s);
 
-		if (hf_disk_dw_decode(p, s->salt, &d) || d.count > s->sb.dw_pages || d.no <= s->dw_no || !dw_is_inside(s, &d) ||
-		    hf_disk_dw_content(p + HF_DISK_PAGE, d.count) != d.content_crc)
+		if (hf_disk_dw_decode(p, s->salt, &d) || d.count > s->sb.dw_pages || d.no <= s->dw_no ||
+		    !dw_is_inside(s, &d) || hf_disk_dw_content(p + HF_DISK_PAGE, d.count) != d.content_crc)
 			continue;
 		s->dw_no = d.no;
 		s->sb.checkpoint.digest = d.digest;

@@ -103,8 +103,8 @@ void hf_store_put_state(struct hf_store *s, struct hf_store_put *p);
  * the last seq + 1 and e->prev_chain the last chain (asserted: the leg has checked), except RESYNC: there e->seq is
  * the committed seq that the content is of, and blocks that a newer entry of this log owns are skipped (H23). Returns
  * 0 and *ticket; -EAGAIN: no room in the ring until `room`; -ESTALE: RESYNC older than the checkpoint: send it again
- * with a newer seq; -EIO: the store has failed, or is suspect and was not reset. All entries appended until the end of the turn leave as one durable
- * write; while one is under way the next gathers.
+ * with a newer seq; -EIO: the store has failed, or is suspect and was not reset. All entries appended until the end of
+ * the turn leave as one durable write; while one is under way the next gathers.
  */
 int hf_store_append(struct hf_store *s, const struct hf_entry *e, const void *payload, uint64_t *ticket);
 /* Could appends of nblocks payload blocks in all, over that many chunks (hf_op_chunks), succeed now? */

@@ -79,12 +79,11 @@ static void cas_succeeded(struct hf_volume *v, uint64_t ver, hf_nsec now, struct
 			hf_volume_note(out, HF_NOTE_LEG_ADDED, i);
 	}
 	hf_volume_record_taken(v, out);
+	if (was & ~is)
+		v->spread_ver = true;
 	if (v->phase == HF_PHASE_ACTIVATING)
 		hf_volume_activated(v, now, out);
 	if (v->phase == HF_PHASE_SERVING) {
-		if (was & ~is)
-			v->must_know = ver;
-		hf_volume_tell_members(v, now, out);
 		hf_volume_try_commit(v, out);
 		hf_volume_membership(v, now, out);
 	}

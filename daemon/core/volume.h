@@ -56,8 +56,6 @@ struct hf_vleg {
 	struct hf_promise reply;
 	hf_nsec replied_at;
 	hf_seq sent, acked;
-	uint64_t ver_known;		/* config version that it has durably */
-	hf_nsec told_at;		/* when it was last told of v->must_know */
 	hf_nsec lease_until;		/* primary side */
 	hf_nsec down_since, retry_at;
 	hf_nsec waiting_since;		/* oldest op sent and not acknowledged; 0: none */
@@ -107,8 +105,12 @@ struct hf_volume {
 	uint32_t claim_tries, adopt_tries;
 	hf_nsec ask_at;			/* cas_unknown and the store did not answer: ask again; 0: asked */
 	uint64_t size_blocks;		/* as committed; 0 until the engine has asked a leg (hf_volume_sized) */
-	/* at this version a member was taken out: the rest has to know before anything more is acknowledged (H26) */
-	uint64_t must_know;
+	/*
+	 * A member was taken out: nothing more is acknowledged before an op that carries the new version, `barrier`,
+	 * is on all others (H26). spread_ver: no such op was admitted yet.
+	 */
+	bool spread_ver;
+	hf_seq barrier;
 	hf_seq resize_seq;		/* newest RESIZE that is not committed; 0: none */
 	/* state */
 	enum hf_phase phase;
@@ -231,7 +233,7 @@ void hf_volume_sized(struct hf_volume *v, uint64_t size_blocks);
  * copy of the store that was restored stays older than what legs have seen (H26).
  */
 uint64_t hf_volume_shown_ver(const struct hf_volume *v);
-/* Room for one more op, and serving. */
+/* Room for one more op of a client, and serving. */
 bool hf_volume_can_admit(const struct hf_volume *v);
 /* The engine put ops <= seq of ACT_APPEND into a frame that is on its way; `busy` until hf_volume_send_done(). */
 void hf_volume_sent(struct hf_volume *v, uint32_t leg, hf_seq seq, hf_nsec now);

@@ -37,8 +37,6 @@ void hf_volume_promote_tick(struct hf_volume *v, hf_nsec now, struct hf_actions 
 void hf_volume_prepare_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *out);
 void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out);
 void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
-/* Members that do not know yet that others were taken out are told, by a PREPARE of the epoch that they are in. */
-void hf_volume_tell_members(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
 void hf_volume_record_taken(struct hf_volume *v, struct hf_actions *out);
 
 void hf_volume_admit(struct hf_volume *v, const struct hf_entry *e);

@@ -186,15 +186,6 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 	struct hf_vleg *l = &v->leg[e->leg];
 	const struct hf_promise *p = e->promise;
 
-	if (l->state == HF_VLEG_STREAMING || l->state == HF_VLEG_SYNCING) {	/* it was told of a change */
-		if (p->result == HF_LEG_STALE && p->promised > v->epoch) {
-			hf_volume_stop(v, "a leg has promised to a newer primary", out);
-		} else if (p->result == HF_LEG_OK && p->ver > l->ver_known) {
-			l->ver_known = p->ver;
-			hf_volume_try_commit(v, out);
-		}
-		return;
-	}
 	if (l->state != HF_VLEG_PREPARING)
 		return;
 	switch (p->result) {
@@ -232,7 +223,6 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 	if (p->result == HF_LEG_OK) {
 		v->replaced &= ~HF_LEG_BIT(e->leg);	/* it is there after all */
 		l->reply = *p;
-		l->ver_known = p->ver;
 		l->replied_at = e->now;
 		l->gone = false;
 		l->state = HF_VLEG_PROMISED;
@@ -482,19 +472,6 @@ static void replace_gone(struct hf_volume *v, hf_nsec now, struct hf_actions *ou
 	}
 }
 
-void hf_volume_tell_members(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
-{
-	for (uint32_t i = 0; i < v->record.leg_count; i++) {
-		struct hf_vleg *l = &v->leg[i];
-
-		if (!is_member(v, i) || (l->state != HF_VLEG_STREAMING && l->state != HF_VLEG_SYNCING) ||
-		    l->ver_known >= v->must_know || now < l->told_at + HF_RETRY_NS)
-			continue;
-		l->told_at = now;
-		hf_volume_emit(out, HF_ACT_PREPARE)->leg = i;
-	}
-}
-
 void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 {
 	bool change;
@@ -514,7 +491,6 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 			resume_member(v, i, now, out);
 	}
 	replace_gone(v, now, out);
-	hf_volume_tell_members(v, now, out);
 	if (v->cas_busy)
 		return;
 	v->proposal = v->record;

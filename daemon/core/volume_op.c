@@ -5,9 +5,11 @@
 #include "core/guard.h"
 #include "core/volume_int.h"
 
+#define BARRIERS 32u			/* slots of the window that only barriers take: members go one by one */
+
 bool hf_volume_can_admit(const struct hf_volume *v)
 {
-	return v->phase == HF_PHASE_SERVING && v->next - v->base < HF_WINDOW;
+	return v->phase == HF_PHASE_SERVING && v->next - v->base < HF_WINDOW - BARRIERS;
 }
 
 void hf_volume_sized(struct hf_volume *v, uint64_t size_blocks)
@@ -30,7 +32,7 @@ void hf_volume_admit(struct hf_volume *v, const struct hf_entry *e)
 {
 	struct hf_entry *slot = &v->window[v->next % HF_WINDOW];
 
-	hf_assert(hf_volume_can_admit(v));
+	hf_assert(v->next - v->base < HF_WINDOW);
 	slot->epoch = v->epoch;
 	slot->seq = v->next;
 	slot->lba = e->lba;
@@ -83,14 +85,23 @@ static void release(struct hf_volume *v, struct hf_actions *out)
 }
 
 /*
- * guard CONFIG_DISTRUST: an op that a member which was taken out lacks is acknowledged when all others know of that.
- * Or a store restored from before it would count that one's clean log as proof that the op never was (H26).
+ * guard CONFIG_DISTRUST: an op that a member which was taken out lacks is acknowledged when all others have durably
+ * seen that it was. Or a store restored from before it would count that one's clean log as proof that the op never was
+ * (H26).
  */
-static bool members_know(const struct hf_volume *v)
+static bool spread_ver(struct hf_volume *v, struct hf_actions *out)
 {
-	for (uint32_t i = 0; HF_GUARD(CONFIG_DISTRUST) && i < v->record.leg_count; i++)
-		if (v->record.leg[i].insync && v->leg[i].ver_known < v->must_know)
-			return false;
+	static const struct hf_entry nop = { .type = HF_OP_NOP };
+
+	v->spread_ver = false;
+	if (!HF_GUARD(CONFIG_DISTRUST) || v->committed + 1 == v->next)
+		return true;		/* nothing waits, and the next op tells it */
+	if (v->next - v->base == HF_WINDOW) {
+		hf_volume_stop(v, "members went while nothing could be acknowledged: promote the volume again", out);
+		return false;
+	}
+	v->barrier = v->next;
+	hf_volume_admit(v, &nop);
 	return true;
 }
 
@@ -98,17 +109,20 @@ static bool members_know(const struct hf_volume *v)
 void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 {
 	hf_legs need = HF_GUARD(ACK_ALL) ? hf_volume_ack_set(v) : 0;
-	hf_seq low = v->next - 1;
+	bool all_know;
+	hf_seq low;
 
-	if (v->phase != HF_PHASE_SERVING)
+	if (v->phase != HF_PHASE_SERVING || (v->spread_ver && !spread_ver(v, out)))
 		return;
+	low = v->next - 1;
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
 		if ((need & HF_LEG_BIT(i)) && v->leg[i].acked < low)
 			low = v->leg[i].acked;
+	all_know = low >= v->barrier;
 	/* What was decided may have been acknowledged under the old primary: it is committed at any tolerance (R10). */
 	if (HF_GUARD(TOLERANCE) && hf_volume_is_blocked(v) && low > v->promotion.decision.seq)
 		low = v->promotion.decision.seq;
-	if (low > v->committed && members_know(v)) {
+	if (low > v->committed && all_know) {
 		const struct hf_entry *e = hf_volume_entry(v, low);
 
 		hf_assert(e);

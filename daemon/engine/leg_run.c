@@ -212,7 +212,7 @@ static void maybe_promise(struct hf_leg_run *l)
 	struct hf_leg_control *q = current(l);
 
 	l->promise_ready = true;
-	if (l->durable_ticket < l->appended_ticket && !l->failed && !l->told)
+	if (l->durable_ticket < l->appended_ticket && !l->failed)
 		return;
 	l->promise_ready = false;
 	l->stream = q->conn;		/* from here on ops of this epoch come from there */
@@ -241,13 +241,9 @@ static void serve_prepare(struct hf_leg_run *l)
 		control_done(l);
 		return;
 	}
-	/* Its own primary tells of a newer configuration: the stream goes on. */
-	l->told = l->stream && l->stream == q->conn && l->stream_epoch == q->hdr.epoch &&
-		  l->core.state.activated == q->hdr.epoch;
 	if (l->stream_epoch < q->hdr.epoch)
 		l->stream = NULL;	/* the old primary gets no more answers but a refusal */
-	if (!l->told)
-		drop_held(l);
+	drop_held(l);
 	if (!persist) {
 		maybe_promise(l);
 		return;

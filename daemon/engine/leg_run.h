@@ -59,7 +59,6 @@ struct hf_leg_run {
 	struct hf_leg_control queue[HF_LEG_CONTROL_MAX];
 	uint32_t queue_head, queue_count;
 	bool busy;
-	bool told;			/* the PREPARE being served is of the primary that it follows already */
 	bool promise_ready;		/* durable, but older appends are still on their way */
 	struct hf_adopt_plan plan;
 	struct hf_store_put put;

@@ -777,6 +777,15 @@ static void explain_stuck(struct world *w)
 			n += snprintf(text + n, sizeof(text) - (size_t)n, " %d/%llu%s%s", run->core->leg[i].state,
 				      (unsigned long long)run->core->leg[i].acked, run->core->leg[i].resync ? "r" : "",
 				      run->core->leg[i].lost ? "L" : "");
+		for (uint32_t i = 0; w->o->verbose && i < w->legs; i++) {
+			const struct hf_promise *x = &run->core->leg[i].reply;
+
+			say(w, "leg %u: promised %llu activated %llu ver %llu first %llu last %llu commit %llu%s%s", i,
+			    (unsigned long long)x->promised, (unsigned long long)x->activated,
+			    (unsigned long long)x->ver, (unsigned long long)x->first, (unsigned long long)x->last,
+			    (unsigned long long)x->commit, x->suspect ? " suspect" : "",
+			    x->inconsistent ? " inconsistent" : "");
+		}
 	}
 	for (uint32_t i = 0; i < w->hosts; i++) {
 		const struct hf_agent *a = w->host[i].agent;

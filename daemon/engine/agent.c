@@ -609,6 +609,8 @@ static void on_cluster_uuid(struct hf_cluster_req *q, int result, const struct h
 	}
 	if (!a->started) {
 		hf_host_init(&a->host, a->r, a->pool, a->self.name, &uuid, &host_ops, a, a->listen_fd);
+		if (a->in_flight_max)
+			a->host.in_flight_max = a->in_flight_max;
 		a->started = true;
 		a->self.incarnation = a->host.instance;
 	}
@@ -633,6 +635,7 @@ int hf_agent_start(struct hf_agent *a, struct hf_reactor *r, struct hf_cluster *
 	a->ctx = ctx;
 	a->listen_fd = p->listen_fd;
 	a->log_bytes = p->log_bytes;
+	a->in_flight_max = p->in_flight_max;
 	snprintf(a->self.name, sizeof(a->self.name), "%s", p->name);
 	snprintf(a->self.addr, sizeof(a->self.addr), "%s", p->addr);
 	snprintf(a->self.domain, sizeof(a->self.domain), "%s", p->domain);

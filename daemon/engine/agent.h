@@ -83,6 +83,7 @@ struct hf_agent_params {
 	int listen_fd;
 	size_t pool_bytes;		/* payload buffers */
 	uint32_t log_bytes;		/* of the legs that are made here; 0: the store chooses */
+	uint32_t in_flight_max;		/* hf_host's; 0: HF_IN_FLIGHT_MAX. Below the log of every leg */
 };
 
 struct hf_agent {
@@ -95,7 +96,7 @@ struct hf_agent {
 	struct hf_host_record self;
 	char leg_dir[200];
 	int listen_fd;
-	uint32_t log_bytes;
+	uint32_t log_bytes, in_flight_max;
 	bool started, listed, stopping, ready; /* started: host; listed: announced and watching; ready: records read */
 	struct hf_list legs, volumes, hosts;
 	struct hf_cluster_req req, list_req, self_req;

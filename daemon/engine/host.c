@@ -304,6 +304,7 @@ void hf_host_init(struct hf_host *h, struct hf_reactor *r, struct hf_buf_pool *p
 	memset(h, 0, sizeof(*h));
 	h->r = r;
 	h->pool = pool;
+	h->in_flight_max = HF_IN_FLIGHT_MAX;
 	strncpy(h->name, name, HF_NAME_MAX - 1);
 	h->cluster = *cluster;
 	hf_reactor_random(r, &h->instance, sizeof(h->instance));

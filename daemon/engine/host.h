@@ -33,6 +33,7 @@ struct hf_host_ops {
 struct hf_host {
 	struct hf_reactor *r;
 	struct hf_buf_pool *pool;
+	uint32_t in_flight_max;		/* bytes of one volume from admission to commit; every leg's log holds more */
 	char name[HF_NAME_MAX];
 	struct hf_uuid cluster, instance;
 	const struct hf_host_ops *ops;

@@ -187,7 +187,7 @@ static void drain_pending(struct hf_volume_run *v)
 			hf_volume_read_request(v, q);
 	}
 	/* A leg's log must be able to hold all that it does not know as committed, or it would wait for itself. */
-	while (v->open && v->in_flight < HF_IN_FLIGHT_MAX && hf_volume_can_admit(v->core) &&
+	while (v->open && v->in_flight < v->host->in_flight_max && hf_volume_can_admit(v->core) &&
 	       !hf_list_is_empty(&v->pending)) {
 		struct hf_request *q = hf_container_of(hf_list_pop(&v->pending), struct hf_request, link);
 

@@ -42,7 +42,6 @@ struct hf_slot {
 	uint32_t bytes;			/* of payload, until it is committed */
 };
 
-#define HF_IN_FLIGHT_MAX (4u << 20)
 #define HF_READS_MAX 1024u
 #define HF_READS_INTERNAL (HF_LEGS_MAX * HF_RESYNC_PARALLEL) /* of these: kept for resyncs */
 #define HF_RESYNC_PARALLEL 8u

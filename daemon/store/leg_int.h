@@ -124,7 +124,7 @@ struct hf_store {
 	uint32_t chain;
 	/* overlay */
 	struct onode *node;
-	uint32_t *bucket, bucket_mask, node_count, node_free, nodes_reserved, nodes_used;
+	uint32_t *bucket, bucket_mask, node_count, node_free, node_fresh, nodes_reserved, nodes_used;
 	/* table */
 	struct tpage **page;
 	uint64_t page_count, chunks_used;

@@ -62,12 +62,22 @@ static void read_range(struct hf_store *s, uint64_t off, void *buf, uint32_t len
 }
 
 static void got_super(struct hf_store *s);
-static void got_dw(struct hf_store *s);
+static void next_dw(struct hf_store *s);
 static void load_table(struct hf_store *s);
 
 static uint32_t dw_bytes(const struct hf_store *s)
 {
 	return (s->sb.dw_pages + 1) * HF_DISK_PAGE;
+}
+
+static uint64_t dw_off(const struct hf_store *s)
+{
+	return s->sb.dw_off + (uint64_t)s->open_step * dw_bytes(s);
+}
+
+static uint8_t *dw_slot(const struct hf_store *s)
+{
+	return s->open_buf + (size_t)s->open_step * dw_bytes(s);
 }
 
 static void got_super(struct hf_store *s)
@@ -107,15 +117,15 @@ static void got_super(struct hf_store *s)
 		;
 	s->bucket = calloc(s->bucket_mask, sizeof(uint32_t));
 	s->bucket_mask--;
-	for (uint32_t i = 1; s->node && i < s->node_count; i++)
-		s->node[i].next = i + 1 < s->node_count ? i + 1 : 0;
-	s->node_free = 1;
+	s->node_fresh = 1;
 	if (!s->open_buf || !s->ring || !s->batch || !s->ent || !s->node || !s->bucket || !s->sb_buf || !s->sect ||
 	    !s->arena || !s->dw || hf_leg_table_init(s)) {
 		hf_leg_opened_fail(s, -ENOMEM, "there is not enough memory for its log and table");
 		return;
 	}
-	read_range(s, s->sb.dw_off, s->open_buf, 2 * dw_bytes(s), got_dw);
+	s->dw_no = s->sb.checkpoint.dw;
+	s->open_step = 0;
+	next_dw(s);
 }
 
 static void replay_step(struct hf_store *s);
@@ -171,20 +181,43 @@ static bool dw_is_inside(const struct hf_store *s, const struct hf_disk_dw *d)
 	return true;
 }
 
-static void got_dw(struct hf_store *s)
+/* The doublewrite in slot `open_step`, when it is newer than what was synced; its pages are read only then. */
+static bool dw_head(const struct hf_store *s, struct hf_disk_dw *d)
+{
+	return hf_disk_dw_decode(dw_slot(s), s->salt, d) == 0 && d->count <= s->sb.dw_pages && d->no > s->dw_no &&
+	       dw_is_inside(s, d);
+}
+
+static void got_dw_pages(struct hf_store *s)
 {
 	struct hf_disk_dw d;
 
-	s->dw_no = s->sb.checkpoint.dw;
-	for (int i = 0; i < 2; i++) {
-		const uint8_t *p = s->open_buf + (size_t)i * dw_bytes(s);
-
-		if (hf_disk_dw_decode(p, s->salt, &d) || d.count > s->sb.dw_pages || d.no <= s->dw_no ||
-		    !dw_is_inside(s, &d) || hf_disk_dw_content(p + HF_DISK_PAGE, d.count) != d.content_crc)
-			continue;
+	if (dw_head(s, &d) && hf_disk_dw_content(dw_slot(s) + HF_DISK_PAGE, d.count) == d.content_crc) {
 		s->dw_no = d.no;
 		s->sb.checkpoint.digest = d.digest;
 		s->replay = d;
+	}
+	s->open_step++;
+	next_dw(s);
+}
+
+static void got_dw_head(struct hf_store *s)
+{
+	struct hf_disk_dw d;
+
+	if (dw_head(s, &d) && d.count) {
+		read_range(s, dw_off(s) + HF_DISK_PAGE, dw_slot(s) + HF_DISK_PAGE, d.count * HF_DISK_PAGE,
+			   got_dw_pages);
+		return;
+	}
+	got_dw_pages(s);
+}
+
+static void next_dw(struct hf_store *s)
+{
+	if (s->open_step < 2) {
+		read_range(s, dw_off(s), dw_slot(s), HF_DISK_PAGE, got_dw_head);
+		return;
 	}
 	s->dw_synced = s->dw_no;
 	if (s->replay.no) {

@@ -31,6 +31,8 @@ static struct onode *node_get(struct hf_store *s, uint64_t chunk)
 	if (n)
 		return n;
 	i = s->node_free;
+	if (!i && s->node_fresh < s->node_count)
+		i = s->node_fresh++;	/* its memory was not touched yet */
 	hf_assert(i);			/* appends reserve their nodes */
 	s->node_free = s->node[i].next;
 	s->nodes_used++;

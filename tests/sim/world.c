@@ -19,7 +19,7 @@
 #define PORT 7000
 
 /* Streams of sim_random(): one for each decision maker. */
-enum { RND_SHAPE = 1, RND_CLIENT, RND_FAULT, RND_OPERATOR, RND_READER };
+enum { RND_SHAPE = 1, RND_CLIENT, RND_FAULT, RND_OPERATOR, RND_READER, RND_LOG };
 
 struct host {
 	struct world *world;
@@ -72,6 +72,8 @@ struct world {
 	struct oracle *oracle;
 	struct session *session;
 	uint64_t blocks;
+	uint32_t log_bytes;		/* small: it fills, and goes round, in a run */
+	uint32_t pace;			/* 1: a client in a hurry; more: that much slower, so that a seed costs less */
 	uint32_t victim;		/* the one host whose disk may rot */
 	uint32_t down_max;
 	uint32_t quiet;			/* leave the cluster alone for some seconds */
@@ -166,7 +168,8 @@ static void start_host(struct world *w, uint32_t i)
 {
 	struct host *h = &w->host[i];
 	struct hf_reactor *r = sim_host_start(w->sim, i);
-	struct hf_agent_params p = { .domain = "rack", .leg_dir = "legs", .pool_bytes = 4 << 20, .log_bytes = 6 << 20 };
+	struct hf_agent_params p = { .domain = "rack", .leg_dir = "legs", .pool_bytes = 2 << 20,
+				     .log_bytes = w->log_bytes, .in_flight_max = w->log_bytes / 2 };
 	char name[HF_NAME_MAX], addr[HF_ADDR_MAX];
 	struct hf_errmsg err;
 
@@ -231,6 +234,9 @@ static void shape(struct world *w)
 	w->legs = geometry[g].k + geometry[g].m + geometry[g].full;
 	w->hosts = w->legs + (uint32_t)rnd(w, RND_SHAPE, 2);
 	w->blocks = 64 + rnd(w, RND_SHAPE, 400);
+	w->pace = rnd(w, RND_LOG, 8) ? 4u << rnd(w, RND_LOG, 4) : 1;
+	/* The largest entry, a chunk copied, has to fit twice wherever the ring stands. */
+	w->log_bytes = (geometry[g].k == 1 || geometry[g].full ? 1024u << 10 : 512u << 10) << rnd(w, RND_LOG, 2);
 	r->geometry = (struct hf_geometry){ geometry[g].k, geometry[g].m };
 	strcpy(r->name, "vol");
 	strcpy(r->tenant, "acme");
@@ -426,7 +432,7 @@ static void client_turn(struct sim_world *sim, void *ctx)
 		     b++)
 			s->req[i].overlaps |= oracle_is_busy(w->oracle, s->req[i].q.lba + b);
 	if (!w->calm)
-		sim_call(w->sim, s->host, sim_now(w->sim) + 50000 + rnd(w, RND_CLIENT, 2 * MS), client_turn, s);
+		sim_call(w->sim, s->host, sim_now(w->sim) + 50000 + rnd(w, RND_CLIENT, 2 * MS) * w->pace, client_turn, s);
 }
 
 static void attach(struct sim_world *sim, void *ctx)
@@ -517,7 +523,7 @@ static void reader_look(struct sim_world *sim, void *ctx)
 		if (is_up(w, i) && run_of(w, i) && run_of(w, i)->open)
 			sim_call(sim, i, sim_now(sim), glance, &w->host[i]);
 	if (!w->calm)
-		sim_at(sim, sim_now(sim) + 1 * MS + rnd(w, RND_READER, 4 * MS), reader_look, w);
+		sim_at(sim, sim_now(sim) + (1 * MS + rnd(w, RND_READER, 4 * MS)) * w->pace, reader_look, w);
 }
 
 /* Every now and then: attach where the volume seems to be served, or leave for another host. */

@@ -111,6 +111,7 @@ struct hf_volume {
 	 */
 	bool spread_ver;
 	hf_seq barrier;
+	bool open;			/* ACT_SERVING was emitted: what was decided is committed */
 	hf_seq resize_seq;		/* newest RESIZE that is not committed; 0: none */
 	/* state */
 	enum hf_phase phase;

@@ -94,8 +94,9 @@ static bool spread_ver(struct hf_volume *v, struct hf_actions *out)
 	static const struct hf_entry nop = { .type = HF_OP_NOP };
 
 	v->spread_ver = false;
-	if (!HF_GUARD(CONFIG_DISTRUST) || v->committed + 1 == v->next)
-		return true;		/* nothing waits, and the next op tells it */
+	/* What is committed, that member has too; but what a promotion decided, it may lack. */
+	if (!HF_GUARD(CONFIG_DISTRUST) || (v->open && v->committed + 1 == v->next))
+		return true;
 	if (v->next - v->base == HF_WINDOW) {
 		hf_volume_stop(v, "members went while nothing could be acknowledged: promote the volume again", out);
 		return false;
@@ -134,6 +135,11 @@ void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 			v->resize_seq = 0;	/* the record follows with the next change of the set, or tick */
 		}
 		hf_volume_emit(out, HF_ACT_COMMITTED)->to = low;
+	}
+	/* What was decided is seen by the first read: it may be that the old primary acknowledged it (R10). */
+	if (!v->open && all_know && v->committed >= v->promotion.decision.seq) {
+		v->open = true;
+		hf_volume_emit(out, HF_ACT_SERVING);
 	}
 	release(v, out);
 }

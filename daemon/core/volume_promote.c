@@ -396,7 +396,6 @@ static void start_serving(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 	v->phase = HF_PHASE_SERVING;
 	v->promotion.serving = now;
 	hf_volume_record_taken(v, out);
-	hf_volume_emit(out, HF_ACT_SERVING);
 	hf_volume_try_commit(v, out);
 	hf_volume_membership(v, now, out);
 }

@@ -146,13 +146,21 @@ const char *oracle_read(struct oracle *o, uint64_t lba, uint64_t floor, uint64_t
 				 (unsigned long long)lba, (unsigned long long)w->id, (unsigned long long)floor);
 			return words;
 		}
-		if (w->dead)
-			continue;
 		if (!zero) {
 			oracle_fill(lba, w->id, want);
 			if (memcmp(want, block, BLOCK) != 0)
 				break;
 		}
+		if (w->dead && !zero) {
+			snprintf(words, sizeof(words),
+				 "block %llu: write %llu of epoch %llu, which a read in a later epoch had shown not to "
+				 "have happened (it showed %llu)",
+				 (unsigned long long)lba, (unsigned long long)w->id, (unsigned long long)w->epoch,
+				 (unsigned long long)r->last);
+			return words;
+		}
+		if (w->dead)
+			continue;
 		/* Zeros of several writes look alike: only a unique answer settles anything. */
 		if (settles && !zero)
 			settle(r, w, epoch);

@@ -115,6 +115,15 @@ static void say(const struct world *w, const char *format, ...)
 	putchar('\n');
 }
 
+/* WATCH=block with -v: what happens to that block. */
+static bool is_watched(const struct world *w, const struct hf_request *q)
+{
+	const char *text = w->o->verbose ? getenv("WATCH") : NULL;
+	uint64_t lba = text ? strtoull(text, NULL, 10) : 0;
+
+	return text && lba >= q->lba && lba < q->lba + q->nblocks;
+}
+
 static void host_name(uint32_t i, char out[HF_NAME_MAX])
 {
 	memset(out, 0, HF_NAME_MAX);
@@ -324,6 +333,11 @@ static void on_done(struct hf_request *q, int result)
 	struct world *w = s->world;
 
 	r->busy = false;
+	if (is_watched(w, q))
+		say(w, "%s of %llu+%u by host %u in epoch %llu ends: %d, first id %llu",
+		    q->kind == HF_REQUEST_READ ? "read" : "write", (unsigned long long)q->lba, q->nblocks, s->host,
+		    (unsigned long long)s->epoch, result,
+		    (unsigned long long)(q->buf ? *(const uint64_t *)(const void *)q->buf->data : 0));
 	if (result == 0 && q->kind == HF_REQUEST_READ) {
 		for (uint32_t b = 0; b < q->nblocks && !w->failed; b++) {
 			const char *wrong = oracle_read(w->oracle, q->lba + b, r->floor[b], s->epoch,
@@ -409,6 +423,10 @@ static void begin_request(struct world *w, struct session *s, struct request *r)
 		if (r->q.kind == HF_REQUEST_WRITE)
 			oracle_fill(lba, r->id[b], r->q.buf->data + (size_t)b * HF_BLOCK);
 	}
+	if (is_watched(w, &r->q))
+		say(w, "%s of %llu+%u by host %u in epoch %llu begins, first id %llu",
+		    r->q.kind == HF_REQUEST_READ ? "read" : "write", (unsigned long long)r->q.lba, r->q.nblocks,
+		    s->host, (unsigned long long)s->epoch, (unsigned long long)r->id[0]);
 	hf_volume_run_submit(run, &s->s, &r->q);
 }
 
@@ -432,7 +450,8 @@ static void client_turn(struct sim_world *sim, void *ctx)
 		     b++)
 			s->req[i].overlaps |= oracle_is_busy(w->oracle, s->req[i].q.lba + b);
 	if (!w->calm)
-		sim_call(w->sim, s->host, sim_now(w->sim) + 50000 + rnd(w, RND_CLIENT, 2 * MS) * w->pace, client_turn, s);
+		sim_call(w->sim, s->host, sim_now(w->sim) + 50000 + rnd(w, RND_CLIENT, 2 * MS) * w->pace, client_turn,
+			 s);
 }
 
 static void attach(struct sim_world *sim, void *ctx)

@@ -19,7 +19,7 @@
 #define PORT 7000
 
 /* Streams of sim_random(): one for each decision maker. */
-enum { RND_SHAPE = 1, RND_CLIENT, RND_FAULT, RND_OPERATOR, RND_READER, RND_LOG };
+enum { RND_SHAPE = 1, RND_CLIENT, RND_FAULT, RND_OPERATOR, RND_READER, RND_LOG, RND_DISK };
 
 struct host {
 	struct world *world;
@@ -710,6 +710,29 @@ static void restart_due(struct world *w)
 			start_host(w, i);
 }
 
+/* The rarer ways in which the disk of the one victim goes. */
+static void spoil_disk(struct world *w, struct sim_config *c)
+{
+	switch (rnd(w, RND_DISK, 5)) {
+	case 0:
+		c->ppm[SIM_READ_EIO] = 2000;
+		break;
+	case 1:
+		c->ppm[SIM_READ_EIO_STICKY] = 500;
+		break;
+	case 2:
+		c->ppm[SIM_NO_SPACE] = 100;
+		break;
+	case 3:
+		c->ppm[SIM_WRITE_EIO_STICKY] = 50;
+		c->ppm[SIM_SYNC_EIO_STICKY] = 500;
+		break;
+	case 4:
+		c->disk_slow = 10u << rnd(w, RND_DISK, 6);
+		break;
+	}
+}
+
 static void set_rates(struct world *w)
 {
 	for (uint32_t i = 0; i < w->hosts; i++) {
@@ -730,6 +753,10 @@ static void set_rates(struct world *w)
 			c->ppm[SIM_CLUSTER_LOST_REQUEST] = 50000;
 			c->ppm[SIM_CLUSTER_LOST_WATCH] = 100000;
 		}
+		if (rnd(w, RND_DISK, 2)) {
+			c->ppm[SIM_CLUSTER_SPIKE] = 20000;
+			c->ppm[SIM_NET_REFUSED] = 50000;
+		}
 		/* Clocks run apart by less than the margin of a lease (H31). */
 		if (rnd(w, RND_SHAPE, 2))
 			sim_host_clock(w->sim, i, rnd(w, RND_SHAPE, 10 * HF_SEC),
@@ -745,6 +772,8 @@ static void set_rates(struct world *w)
 	else if (rnd(w, RND_SHAPE, 3) == 0) {
 		sim_config(w->sim, w->victim)->ppm[SIM_WRITE_EIO] = 100;
 		sim_config(w->sim, w->victim)->ppm[SIM_SYNC_EIO] = 1000;
+	} else {
+		spoil_disk(w, sim_config(w->sim, w->victim));
 	}
 }
 
@@ -752,6 +781,7 @@ static void clear_rates(struct world *w)
 {
 	for (uint32_t i = 0; i < w->hosts; i++) {
 		memset(sim_config(w->sim, i)->ppm, 0, sizeof(sim_config(w->sim, i)->ppm));
+		sim_config(w->sim, i)->disk_slow = 1;
 		sim_cluster_cut(w->sim, i, false);
 		if (is_up(w, i))
 			sim_host_resume(w->sim, i);

@@ -118,6 +118,7 @@ help:
 	@echo 'make demo          four hosts, a failover under load, every acknowledged write checked'
 	@echo 'make check         all tests: check-unit, check-sim, check-system'
 	@echo 'make check-mutants each guard of the protocol taken out: some test must fail'
+	@echo 'make check-sim-mutants  the same, judged by the simulator alone, N seeds each'
 	@echo 'make check-sim     SEED=n N=count: simulated clusters only'
 	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
 	@echo 'make lint          the style as a test'
@@ -164,9 +165,10 @@ $(O)/%.o: %.c Makefile | $(O)/.deps
 system := $(sort $(wildcard tests/system/[0-9]*.sh))
 SEED ?= 1
 N ?= 2000
-export SEED N
+REGRESSIONS ?= tests/sim/regressions
+export SEED N REGRESSIONS
 
-.PHONY: check check-all check-unit check-mutants check-sim check-system tests
+.PHONY: check check-all check-unit check-mutants check-sim check-sim-mutants check-system tests
 check:
 	$(Q)tools/deps test
 	$(Q)$(MAKE) --no-print-directory check-all
@@ -183,6 +185,10 @@ check-unit: all $(test_archives) $(test_bins)
 
 check-mutants: $(test_archives) $(archives) $(test_bins)
 	$(Q)O=$(O) CC=$(CC) tests/mutants
+
+# The same, but the simulator alone has to notice, within N seeds.
+check-sim-mutants: $(test_archives) $(archives) $(test_bins)
+	$(Q)O=$(O) CC=$(CC) JUDGE=sim tests/mutants
 
 check-sim: $(sim_main_bin)
 	$(Q)tests/run $(O) part sim $(sim_main_bin)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * sim_run - run seeds of the simulated cluster and judge them: SEED=first N=count JOBS=parallel, or one seed with -v.
+ * sim_run - run seeds of the simulated cluster and judge them: SEED=first N=count SIM_JOBS=parallel, or one seed with
+ * -v. REGRESSIONS=file names seeds that run first; FAILURES=n ends the run after n of them.
  *
  * Each seed runs in a process of its own: what a killed host leaves behind goes with it.
  */
@@ -15,6 +16,7 @@
 #include "sim/world.h"
 
 #define STEPS 40u
+#define REGRESSIONS_MAX 256u
 
 static void no_log(void *ctx, enum hf_log_level level, const char *line)
 {
@@ -35,6 +37,25 @@ static uint64_t number(const char *name, uint64_t fallback)
 	const char *text = getenv(name);
 
 	return text && *text ? strtoull(text, NULL, 10) : fallback;
+}
+
+/* One seed a line, then why it is there; lines that begin with # are words. Returns how many. */
+static uint64_t read_regressions(const char *path, uint64_t out[REGRESSIONS_MAX])
+{
+	FILE *f = path && *path ? fopen(path, "r") : NULL;
+	char line[256];
+	uint64_t n = 0;
+
+	if (path && *path && !f) {
+		printf("# %s cannot be read\n", path);
+		exit(1);
+	}
+	while (f && n < REGRESSIONS_MAX && fgets(line, sizeof(line), f))
+		if (line[0] >= '0' && line[0] <= '9')
+			out[n++] = strtoull(line, NULL, 10);
+	if (f)
+		fclose(f);
+	return n;
 }
 
 struct total {
@@ -85,7 +106,9 @@ static void judge(struct total *t, uint64_t seed, const struct world_result *r, 
 
 int main(int argc, char **argv)
 {
-	uint64_t first = number("SEED", 1), n = number("N", 200), jobs = number("SIM_JOBS", 2), next = first, done = 0;
+	uint64_t first = number("SEED", 1), n = number("N", 200), jobs = number("SIM_JOBS", 2), next = 0, done = 0;
+	uint64_t again[REGRESSIONS_MAX], regressions = read_regressions(getenv("REGRESSIONS"), again);
+	uint64_t failures = number("FAILURES", 20);
 	struct world_result *shared;
 	struct total t;
 	struct { pid_t pid; uint64_t seed; } child[16];
@@ -100,16 +123,19 @@ int main(int argc, char **argv)
 	if (shared == MAP_FAILED)
 		return 1;
 	hf_log_init(no_log, NULL, HF_LOG_ERROR);
-	printf("# simulator: seeds %llu to %llu\n", (unsigned long long)first, (unsigned long long)(first + n - 1));
+	printf("# simulator: seeds %llu to %llu, after %llu that failed once\n", (unsigned long long)first,
+	       (unsigned long long)(first + n - 1), (unsigned long long)regressions);
+	n += regressions;
 	fflush(stdout);
-	while (done < n && t.failed < 20) {
+	while (done < n && t.failed < failures) {
 		int status;
 		pid_t pid;
 
 		for (uint64_t j = 0; j < jobs; j++) {
-			if (child[j].pid || next >= first + n)
+			if (child[j].pid || next >= n)
 				continue;
-			child[j].seed = next++;
+			child[j].seed = next < regressions ? again[next] : first + next - regressions;
+			next++;
 			memset(&shared[j], 0, sizeof(shared[j]));
 			child[j].pid = fork();
 			if (child[j].pid == 0) {

@@ -67,9 +67,9 @@ sbin_programs := holdfastd
 bench_programs := holdfast-bench-engine
 
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
-testlib := cluster_driver_sqlite.c core_rig.c golden.c nbd_raw.c ram_export.c
-sim := cluster_driver_sim.c leg_sim.c oracle.c sim_cluster.c sim_disk.c sim_net.c sim_reactor.c sim_world.c \
-	world.c
+testlib := cluster_driver_sqlite.c core_rig.c golden.c nbd_raw.c ram_export.c sometimes.c
+sim := cluster_driver_sim.c leg_sim.c oracle.c sim_cluster.c sim_cover.c sim_disk.c sim_net.c sim_reactor.c \
+	sim_world.c world.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
 	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm \
@@ -94,11 +94,14 @@ server_src := $(call here,$(patsubst %,tests/lib/%.c,$(server)))
 client_src := $(call here,$(patsubst %,tests/lib/%.c,$(client)))
 program_src := $(sort $(foreach p,$(programs),$(src_$(p))))
 test_src := $(foreach f,$(families) sim_main server,$($(f)_src))
+# Tests take the layers with coverage points (daemon/base/sometimes.h) from a second build in which the points count.
+counted := core store engine
+tested = $(if $(filter $(1),$(counted)),$(O)/test/libhf_$(1).a,$(O)/libhf_$(1).a)
 all_src := $(foreach l,$(layers),$($(l)_src)) $(program_src) $(testlib_src) $(sim_src) $(test_src) $(client_src)
-all_obj := $(all_src:%.c=$(O)/%.o)
+all_obj := $(all_src:%.c=$(O)/%.o) $(foreach l,$(counted),$($(l)_src:%.c=$(O)/test/%.o))
 
 archives := $(foreach l,$(layers),$(O)/libhf_$(l).a)
-test_archives := $(O)/libhf_testlib.a $(O)/libhf_sim.a
+test_archives := $(O)/libhf_testlib.a $(O)/libhf_sim.a $(foreach l,$(layers),$(call tested,$(l)))
 group = -Wl,--start-group $(1) -Wl,--end-group
 bins := $(foreach p,$(programs),$(if $(src_$(p)),$(O)/bin/$(p)))
 $(foreach f,$(families) sim_main server client,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
@@ -131,11 +134,12 @@ $(O)/.deps: tools/deps
 	@mkdir -p $(@D) && touch $@
 
 define archive_rule
-$(O)/libhf_$(1).a: $($(1)_src:%.c=$(O)/%.o)
+$(2)/libhf_$(1).a: $($(1)_src:%.c=$(2)/%.o)
 	@mkdir -p $$(@D)
 	$(Q)rm -f $$@ && ar rcs $$@ $$^
 endef
-$(foreach l,$(layers) testlib sim,$(eval $(call archive_rule,$(l))))
+$(foreach l,$(layers) testlib sim,$(eval $(call archive_rule,$(l),$(O))))
+$(foreach l,$(counted),$(eval $(call archive_rule,$(l),$(O)/test)))
 
 define program_rule
 $(O)/bin/$(1): $(src_$(1):%.c=$(O)/%.o) $(archives)
@@ -145,18 +149,24 @@ $(O)/bin/$(1): $(src_$(1):%.c=$(O)/%.o) $(archives)
 endef
 $(foreach p,$(programs),$(if $(src_$(p)),$(eval $(call program_rule,$(p)))))
 
-$(test_bins): $(O)/%: $(O)/%.o $(test_archives) $(archives)
+$(test_bins): $(O)/%: $(O)/%.o $(test_archives)
 	$(if $(V),,@echo "  LD  $*")
-	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< $(call group,$(test_archives) $(archives)) $(libs) -lcmocka
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< $(call group,$(test_archives)) $(libs) -lcmocka
 
 $(client_bin): $(O)/%: $(O)/%.o
 	$(if $(V),,@echo "  LD  $*")
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< -lnbd -lpthread
 
+compile = $(Q)$(CC) $(cflags) $(1) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(O)/%.o: %.c Makefile | $(O)/.deps
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC  $<")
-	$(Q)$(CC) $(cflags) $(if $(filter tests/%,$<),-Itests) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call compile,$(if $(filter tests/%,$<),-Itests -DHF_TEST=1))
+
+$(O)/test/%.o: %.c Makefile | $(O)/.deps
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC  $< for tests")
+	$(call compile,-DHF_TEST=1)
 
 -include $(all_obj:.o=.d)
 

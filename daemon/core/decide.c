@@ -3,6 +3,7 @@
 #include "core/decide.h"
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "core/entry.h"
 
 #define DECIDE_SPAN_MAX (4 * HF_WINDOW)
@@ -25,6 +26,7 @@ static hf_seq common_start(const struct hf_record *r, const struct hf_reply repl
 			continue;
 		}
 		c = hf_epoch_cache_common(&ref->epochs, ref->last, &x->epochs, x->last);
+		HF_SOMETIMES_IF(DECIDE_LOGS_PART, c < ref->last && c < x->last);
 		if (c < start)
 			start = c;
 	}
@@ -83,6 +85,19 @@ static bool take_end(const struct hf_record *r, const struct hf_reply replies[],
 	return found;
 }
 
+/* Why the walk of hf_decide() ended at an op that cannot be decoded. */
+static void mark_refusal(const struct holders *h, const struct hf_decision *d)
+{
+	bool refused = d->verdict != HF_VERDICT_OK, cut = !refused && h->has;
+
+	HF_SOMETIMES_IF(DECIDE_CUT_CLEAN, cut && d->nack_clean);
+	HF_SOMETIMES_IF(DECIDE_CUT_COUNT, cut && !d->nack_clean && d->nack_count);
+	HF_SOMETIMES_IF(DECIDE_END_BY_COUNT, !refused && !h->has && !d->nack_clean);
+	HF_SOMETIMES_IF(DECIDE_SUSPECT_REFUSES, refused && h->has && !d->nack_clean && !d->nack_count);
+	HF_SOMETIMES_IF(DECIDE_ALL_SUSPECT_REFUSE, refused && !h->has && !d->nack_clean && !d->nack_count);
+	HF_SOMETIMES_IF(DECIDE_COMMITTED_REFUSES, refused && (d->nack_clean || d->nack_count));
+}
+
 uint32_t hf_decide_corrupt_max(const struct hf_record *r)
 {
 	return r->geometry.m ? r->geometry.m : 1;
@@ -105,6 +120,7 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 			d.commit = replies[i].commit;
 	}
 	if (!hf_insync_is_decodable(r, valid)) {
+		HF_SOMETIMES(DECIDE_TOO_FEW);
 		d.verdict = HF_VERDICT_TOO_FEW;
 		*out = d;
 		return;
@@ -125,6 +141,7 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 			break;
 		}
 		if (hf_insync_is_decodable(r, h.has)) {
+			HF_SOMETIMES_IF(DECIDE_KEPT_THOUGH_LACKED, h.lacks != 0);
 			d.seq = s;
 			continue;
 		}
@@ -136,6 +153,7 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 		d.nack_count = (uint32_t)__builtin_popcount(h.lacks) > corrupt_max;
 		if (s <= d.commit || !(d.nack_clean || d.nack_count))
 			d.verdict = HF_VERDICT_MAYBE_ACKED;
+		mark_refusal(&h, &d);
 		break;
 	}
 	if (d.verdict == HF_VERDICT_OK && d.commit > d.seq)

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/le.h"
+#include "base/sometimes.h"
 #include "codec/csum.h"
 
 struct chain_head {
@@ -59,8 +60,10 @@ void hf_epoch_cache_add(struct hf_epoch_cache *c, hf_epoch epoch, hf_seq start)
 {
 	hf_assert(epoch != 0 && c->count <= HF_EPOCHS_MAX);
 	hf_assert(c->count == 0 || c->at[c->count - 1].epoch < epoch);
-	while (c->count > 0 && c->at[c->count - 1].start >= start)
+	while (c->count > 0 && c->at[c->count - 1].start >= start) {
+		HF_SOMETIMES(EPOCH_WITHOUT_OPS);
 		c->count--;
+	}
 	if (c->count == HF_EPOCHS_MAX) {
 		memmove(&c->at[0], &c->at[1], (HF_EPOCHS_MAX - 1) * sizeof(c->at[0]));
 		c->count--;
@@ -81,6 +84,7 @@ hf_seq hf_epoch_cache_common(const struct hf_epoch_cache *a, hf_seq a_last, cons
 			return 0;
 		if (a->at[i].epoch == b->at[j].epoch)
 			return s;
+		HF_SOMETIMES(EPOCH_LOGS_PART);
 		s = a->at[i].epoch > b->at[j].epoch ? a->at[i].start : b->at[j].start;
 		if (s > 0)
 			s--;

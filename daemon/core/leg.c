@@ -3,6 +3,7 @@
 #include "core/leg.h"
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "core/entry.h"
 #include "core/guard.h"
 
@@ -22,6 +23,8 @@ void hf_leg_init(struct hf_leg *l, const struct hf_leg_identity *id, const struc
 		/* One that was never activated never granted any. */
 		.lease_until = HF_GUARD(LEASE_BOOT) && state->activated ? now + lease_ns : 0,
 	};
+	HF_SOMETIMES_IF(LEG_BOOT_LEASE, l->lease_until != 0);
+	HF_SOMETIMES_IF(LEG_BOOT_SUSPECT_STILL, state->suspect && !suspect);
 	/* A promise may be older than what the log shows when the log came with a newer epoch (H12). */
 	if (l->state.promised < last_epoch)
 		l->state.promised = last_epoch;
@@ -35,15 +38,21 @@ int hf_leg_prepare(struct hf_leg *l, const struct hf_prepare *m, bool *persist)
 
 	if (s->failed)
 		return HF_LEG_FAILED;
-	if (m->epoch < s->promised)
+	if (m->epoch < s->promised) {
+		HF_SOMETIMES(LEG_PREPARE_STALE);
 		return HF_LEG_STALE;
+	}
 	/* guard CONFIG_DISTRUST: another than it has promised to, from an older configuration than it has seen (R15) */
-	if (HF_GUARD(CONFIG_DISTRUST) && !again && m->ver < s->ver)
+	if (HF_GUARD(CONFIG_DISTRUST) && !again && m->ver < s->ver) {
+		HF_SOMETIMES(LEG_PREPARE_OLD_CONFIG);
 		return HF_LEG_STALE;
+	}
 	if (m->epoch == s->promised && !again && !hf_uuid_is_zero(&s->promised_incarnation))
 		return HF_LEG_STALE;
 	*persist = m->epoch > s->promised || m->ver > s->ver ||
 		   !hf_uuid_is_equal(&m->incarnation, &s->promised_incarnation);
+	HF_SOMETIMES_IF(LEG_PREPARE_AGAIN, again);
+	HF_SOMETIMES_IF(LEG_PREPARE_ENDS_ADOPTION, m->epoch > s->promised && l->adopting);
 	if (m->epoch > s->promised)
 		l->adopting = 0;
 	s->promised = m->epoch;
@@ -61,6 +70,9 @@ void hf_leg_promise(const struct hf_leg *l, const struct hf_prepare *m, hf_seq f
 	/* guard LEASE_WAIT: what its own incarnation holds is no reason to wait, what any other one holds is (R10) */
 	if (l->lease_epoch != m->epoch && l->lease_until > owed)
 		owed = l->lease_until;
+	HF_SOMETIMES_IF(LEG_PROMISE_OWES_LEASE, owed > now);
+	HF_SOMETIMES_IF(LEG_PROMISE_SUSPECT, l->suspect);
+	HF_SOMETIMES_IF(LEG_PROMISE_INCONSISTENT, l->state.inconsistent);
 	*out = (struct hf_promise){
 		.result = HF_LEG_OK,
 		.suspect = l->suspect,
@@ -100,6 +112,9 @@ int hf_leg_adopt(const struct hf_leg *l, const struct hf_adopt *m, struct hf_ado
 		 * What is left behind of the old content is overwritten or was never changed: only then may commit be
 		 * cut.
 		 */
+		HF_SOMETIMES_IF(LEG_RESYNC_KEEPS_COMMITTED, plan->keep < l->commit);
+		HF_SOMETIMES_IF(LEG_RESYNC_DROPS_TAIL, plan->keep < l->last);
+		HF_SOMETIMES_IF(LEG_RESYNC_AGAIN, l->state.inconsistent);
 		if (plan->keep < l->commit)
 			plan->keep = l->commit;
 		plan->reset = true;
@@ -114,14 +129,19 @@ int hf_leg_adopt(const struct hf_leg *l, const struct hf_adopt *m, struct hf_ado
 		return HF_LEG_OK;
 	}
 	/* guard I8: what this leg knows is committed is in every history (H18) */
-	if (common < l->commit)
+	if (common < l->commit) {
+		HF_SOMETIMES(LEG_ADOPT_WOULD_CUT);
 		return HF_LEG_WOULD_CUT_COMMITTED;
+	}
 	plan->active = common == m->target && !l->state.inconsistent;
 	if (l->state.inconsistent)
 		return HF_LEG_WRONG_STATE;
 	/* A log with an unreadable tail goes on in a fresh one, or recovery would stop at the damage again. */
 	plan->reset = l->suspect;
 	plan->truncate = !plan->reset && common < l->last;
+	HF_SOMETIMES_IF(LEG_ADOPT_SUSPECT, plan->reset);
+	HF_SOMETIMES_IF(LEG_ADOPT_TRUNCATES, plan->truncate);
+	HF_SOMETIMES_IF(LEG_ADOPT_LACKS_OPS, !plan->active);
 	plan->need_chain = true;
 	plan->base = common;
 	if (plan->active) {
@@ -170,9 +190,12 @@ enum hf_append_verdict hf_leg_append(const struct hf_leg *l, hf_epoch epoch, con
 		return HF_APPEND_WRONG_STATE;
 	if (HF_GUARD(ACTIVATED) && s->activated != epoch && l->adopting != epoch)
 		return HF_APPEND_WRONG_STATE;
-	if (e->seq <= l->last)
-		return hf_epoch_cache_is_alive(&s->epochs, e->epoch, e->seq) ? HF_APPEND_DUPLICATE
-									     : HF_APPEND_WRONG_STATE;
+	if (e->seq <= l->last) {
+		bool same = hf_epoch_cache_is_alive(&s->epochs, e->epoch, e->seq);
+
+		HF_SOMETIMES_IF(LEG_APPEND_DUPLICATE, same);
+		return same ? HF_APPEND_DUPLICATE : HF_APPEND_WRONG_STATE;
+	}
 	if (e->seq != l->last + 1 || e->prev_chain != l->chain || hf_entry_chain(e->prev_chain, e) != e->chain)
 		return HF_APPEND_WRONG_STATE;
 	if (e->epoch > epoch || !hf_epoch_cache_is_alive(&s->epochs, e->epoch, e->seq))
@@ -197,6 +220,8 @@ bool hf_leg_durable(const struct hf_leg *l, hf_seq seq, struct hf_leg_state *sta
 {
 	if (!l->adopting || l->adopting != l->state.promised || seq < l->target)
 		return false;
+	HF_SOMETIMES(LEG_ADOPT_TARGET_REACHED);
+	HF_SOMETIMES_IF(LEG_ADOPT_CLEARS_SUSPECT, l->state.suspect);
 	*state = l->state;
 	state->activated = l->adopting;
 	state->suspect = false;
@@ -205,8 +230,10 @@ bool hf_leg_durable(const struct hf_leg *l, hf_seq seq, struct hf_leg_state *sta
 
 void hf_leg_activated(struct hf_leg *l, const struct hf_leg_state *state)
 {
-	if (l->adopting != state->activated)
+	if (l->adopting != state->activated) {
+		HF_SOMETIMES(LEG_ACTIVATED_TOO_LATE);
 		return;			/* prepared by a newer primary meanwhile */
+	}
 	l->state.activated = state->activated;
 	l->state.suspect = false;
 	l->suspect = false;
@@ -225,8 +252,11 @@ int hf_leg_synced(const struct hf_leg *l, hf_epoch epoch, struct hf_leg_state *s
 
 bool hf_leg_grant_lease(struct hf_leg *l, hf_epoch epoch, hf_nsec now)
 {
-	if (epoch != l->state.promised || epoch != l->state.activated || l->state.inconsistent || l->state.failed)
+	if (epoch != l->state.promised || epoch != l->state.activated || l->state.inconsistent || l->state.failed) {
+		HF_SOMETIMES(LEG_LEASE_REFUSED);
 		return false;
+	}
+	HF_SOMETIMES_IF(LEG_LEASE_OWED_TO_OLDER, l->lease_epoch != epoch && l->lease_until > now);
 	if (l->lease_epoch != epoch && l->lease_until > l->owed_until)
 		l->owed_until = l->lease_until;
 	l->lease_until = now + l->lease_ns;
@@ -236,6 +266,7 @@ bool hf_leg_grant_lease(struct hf_leg *l, hf_epoch epoch, hf_nsec now)
 
 void hf_leg_release_lease(struct hf_leg *l, hf_epoch epoch)
 {
+	HF_SOMETIMES_IF(LEG_LEASE_RELEASE_STALE, l->lease_epoch != epoch);
 	if (l->lease_epoch == epoch)
 		l->lease_until = 0;
 }

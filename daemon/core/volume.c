@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "core/volume_int.h"
 
 struct hf_action *hf_volume_emit(struct hf_actions *out, enum hf_action_kind kind)
@@ -67,6 +68,9 @@ static void cas_succeeded(struct hf_volume *v, uint64_t ver, hf_nsec now, struct
 	v->cas_busy = false;
 	v->cas_unknown = false;
 	is = hf_insync_members(&v->record);
+	HF_SOMETIMES_IF(ADD_LANDED, (v->pending_add & is) != 0);
+	HF_SOMETIMES_IF(ADD_TAKEN_BACK, (v->pending_add & ~is) != 0);
+	HF_SOMETIMES_IF(SET_SHRINKS_AND_GROWS, (was & ~is) && (is & ~was) && v->phase == HF_PHASE_SERVING);
 	v->pending_add = 0;		/* any older proposal compared an older version: it can no longer land */
 	if (v->phase == HF_PHASE_CLAIMING) {
 		hf_volume_claimed(v, now, out);
@@ -102,6 +106,9 @@ static void on_cas_done(struct hf_volume *v, const struct hf_event *e, struct hf
 		cas_succeeded(v, e->ver, e->now, out);
 		return;
 	}
+	HF_SOMETIMES_IF(CAS_CLAIM_UNKNOWN, v->phase == HF_PHASE_CLAIMING);
+	HF_SOMETIMES_IF(CAS_ACTIVATE_UNKNOWN, v->phase == HF_PHASE_ACTIVATING);
+	HF_SOMETIMES_IF(CAS_CHANGE_UNKNOWN, v->phase == HF_PHASE_SERVING);
 	/* Lost race or lost answer: only the store knows (H8). */
 	v->cas_unknown = true;
 	hf_volume_emit(out, HF_ACT_GET_RECORD);
@@ -115,11 +122,16 @@ static void cas_failed(struct hf_volume *v, const struct hf_event *e, struct hf_
 	/*
 	 * The version moved on, so the proposal is dead; otherwise it may still land, and its leg stays pending (H6).
 	 */
+	HF_SOMETIMES_IF(ADD_FAILED, e->ver != v->ver && v->pending_add);
+	HF_SOMETIMES_IF(ADD_MAY_STILL_LAND, e->ver == v->ver && v->pending_add);
+	HF_SOMETIMES_IF(CAS_LOST, e->ver == v->ver);
 	if (e->ver != v->ver)
 		v->pending_add = 0;
 	if (v->phase == HF_PHASE_CLAIMING) {
 		bool taken = e->record->epoch > v->record.epoch;
 
+		HF_SOMETIMES_IF(CLAIM_YIELDS, taken && !v->forced);
+		HF_SOMETIMES_IF(CLAIM_FORCED, taken && v->forced);
 		if (taken && !v->forced) {
 			hf_volume_stop(v, "another host claimed the volume", out);
 			return;
@@ -137,6 +149,7 @@ static void cas_failed(struct hf_volume *v, const struct hf_event *e, struct hf_
 	v->ver = e->ver;
 	hf_volume_record_taken(v, out);
 	if (v->phase == HF_PHASE_ACTIVATING) {
+		HF_SOMETIMES(ACTIVATE_AGAIN);
 		v->phase = HF_PHASE_ADOPTING;
 		hf_volume_try_activate(v, e->now, out);
 	}
@@ -151,19 +164,28 @@ static void on_record(struct hf_volume *v, const struct hf_event *e, struct hf_a
 		return;
 	}
 	if (e->result != 0) {
+		HF_SOMETIMES_IF(CAS_STORE_SILENT, v->cas_unknown);
 		if (v->cas_unknown)
 			v->ask_at = e->now + HF_RETRY_NS;
 		return;
 	}
 	if (v->cas_busy) {
-		if (!v->cas_unknown)
+		if (!v->cas_unknown) {
+			HF_SOMETIMES(CAS_NEWS_MEANWHILE);
 			return;		/* news by a watch; our own answer will tell */
+		}
 		if (hf_uuid_is_equal(&e->record->nonce, &v->proposal.nonce)) {
+			HF_SOMETIMES_IF(CAS_WON_CLAIM, v->phase == HF_PHASE_CLAIMING);
+			HF_SOMETIMES_IF(CAS_WON_ACTIVATE, v->phase == HF_PHASE_ACTIVATING);
+			HF_SOMETIMES_IF(CAS_WON_CHANGE, v->phase == HF_PHASE_SERVING);
 			cas_succeeded(v, e->ver, e->now, out);
 			return;
 		}
 	}
 	if (v->phase != HF_PHASE_CLAIMING && e->record->epoch != v->epoch) {
+		HF_SOMETIMES_IF(DEPOSED_WHILE_PROMOTING, v->phase != HF_PHASE_SERVING);
+		HF_SOMETIMES_IF(DEPOSED_BY_RECORD, v->phase == HF_PHASE_SERVING);
+		HF_SOMETIMES_IF(DEPOSED_WITH_CHANGE_UNKNOWN, v->cas_busy);
 		hf_volume_stop(v, "a newer primary took over", out);
 		return;
 	}

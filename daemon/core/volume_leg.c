@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "core/entry.h"
 #include "core/guard.h"
 #include "core/volume_int.h"
@@ -108,6 +109,8 @@ static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct h
 	struct hf_vleg *l = &v->leg[i];
 	const struct hf_promise *p = &l->reply;
 
+	HF_SOMETIMES_IF(MEMBER_BACK_SUSPECT, p->suspect);
+	HF_SOMETIMES_IF(MEMBER_BACK_FORGETFUL, p->last < l->acked);
 	if (p->inconsistent || p->suspect || p->activated != v->epoch || p->last < l->acked) {
 		refuse(v, i, "it lost acknowledged ops or its memory; it leaves the in-sync set and is rebuilt", now,
 		       out);
@@ -118,6 +121,8 @@ static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct h
 		refuse(v, i, "its log does not continue the history", now, out);
 		return;
 	}
+	HF_SOMETIMES_IF(MEMBER_BACK_BEHIND, p->last + 1 < v->next);
+	HF_SOMETIMES_IF(MEMBER_BACK_AHEAD, p->last > l->acked);
 	l->adopted = true;
 	l->lost = false;
 	start_stream(v, i, p->last);
@@ -143,6 +148,13 @@ static void start_catch_up(struct hf_volume *v, uint32_t i, struct hf_actions *o
 		l->resync_from = p->resync_from;
 	if (common < p->commit)		/* it committed ops of a history that was given up: it can tell nothing */
 		l->resync_from = 0;
+	HF_SOMETIMES_IF(CATCH_UP_BEFORE_SIZE, !by_log && !v->size_blocks);
+	HF_SOMETIMES_IF(CATCH_UP_FROM_LOCAL_LOG, by_log && common + 1 < v->base);
+	HF_SOMETIMES_IF(CATCH_UP_DROPS_GHOSTS, by_log && common < p->last);
+	HF_SOMETIMES_IF(CATCH_UP_OTHER_HISTORY, common < p->commit);
+	HF_SOMETIMES_IF(CATCH_UP_INTERRUPTED, p->inconsistent && p->resync_from == l->resync_from);
+	HF_SOMETIMES_IF(CATCH_UP_FROM_NOTHING, !by_log && !l->resync_from);
+	HF_SOMETIMES_IF(CATCH_UP_BY_CHUNKS, !by_log && l->resync_from);
 	if (!by_log && !v->size_blocks)
 		return;			/* RESIZE ops before the base would never reach it: the next tick tries again */
 	a = hf_volume_emit(out, HF_ACT_ADOPT);
@@ -193,6 +205,7 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		break;
 	case HF_LEG_STALE:
 		if (p->promised > v->epoch) {
+			HF_SOMETIMES(DEPOSED_BY_PROMISE);
 			hf_volume_stop(v, "a leg has promised to a newer primary", out);
 			return;
 		}
@@ -204,15 +217,18 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		refuse(v, e->leg, "it has seen a newer configuration than the cluster store holds", e->now, out);
 		return;
 	case HF_LEG_NONE:
+		HF_SOMETIMES(LEG_IS_GONE);
 		if (!l->gone)
 			l->gone_since = e->now;
 		l->gone = true;
 		refuse(v, e->leg, "its host does not have it: a blank, swapped or lost disk", e->now, out);
 		break;
 	case HF_LEG_FAILED:
+		HF_SOMETIMES(LEG_FAILED_AT_PREPARE);
 		refuse(v, e->leg, "its disk has failed", e->now, out);
 		break;
 	default:
+		HF_SOMETIMES(LEG_NOT_READY);
 		back_off(v, e->leg, e->now, out);
 		break;
 	}
@@ -241,10 +257,12 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		start_catch_up(v, e->leg, out);
 	else if ((v->adopt_set & HF_LEG_BIT(e->leg)) && l->reply.activated == v->epoch && !l->reply.adopting) {
 		/* Adopted, then the connection broke before we serve: it needs nothing more. */
+		HF_SOMETIMES(ADOPT_STANDS);
 		l->adopted = true;
 		start_stream(v, e->leg, l->reply.last);
 		hf_volume_try_activate(v, e->now, out);
 	} else if (v->phase == HF_PHASE_ADOPTING && (v->adopt_set & HF_LEG_BIT(e->leg))) {
+		HF_SOMETIMES(ADOPT_AGAIN);
 		hf_volume_adopt_leg(v, e->leg, out);
 	}
 }
@@ -262,13 +280,16 @@ static void on_adopted(struct hf_volume *v, const struct hf_event *e, struct hf_
 		return;
 	}
 	if (m->result != HF_LEG_OK) {
+		HF_SOMETIMES(ADOPT_FAILED);
 		back_off(v, e->leg, e->now, out);
 		return;
 	}
 	if (m->last >= v->next || m->last + 1 < (v->replay_floor < v->base ? v->replay_floor : v->base)) {
+		HF_SOMETIMES_IF(ADOPT_WINDOW_MOVED, m->last < v->next);
 		back_off(v, e->leg, e->now, out);
 		return;
 	}
+	HF_SOMETIMES_IF(ADOPT_BY_OPS, repairing && m->active);
 	l->adopted = m->active;
 	if (m->active)
 		l->lost = false;
@@ -288,6 +309,8 @@ static bool is_ready(const struct hf_volume *v, uint32_t i, hf_nsec now)
 {
 	const struct hf_vleg *l = &v->leg[i];
 
+	HF_SOMETIMES_IF(ADD_SLOW_NOT_YET, now < l->no_add_until && !hf_volume_is_blocked(v));
+	HF_SOMETIMES_IF(ADD_SLOW_AT_ONCE, now < l->no_add_until && hf_volume_is_blocked(v));
 	if (now < l->no_add_until && !hf_volume_is_blocked(v))
 		return false;
 	/* guard H6: everything acknowledged without it is durable on it before it counts */
@@ -300,12 +323,17 @@ static void on_acked(struct hf_volume *v, const struct hf_event *e, struct hf_ac
 	const struct hf_ack *a = e->ack;
 
 	if (a->result == HF_LEG_STALE && a->epoch > v->epoch) {
+		HF_SOMETIMES(DEPOSED_BY_ACK);
 		hf_volume_stop(v, "a leg follows a newer primary", out);
 		return;
 	}
-	if (l->state != HF_VLEG_STREAMING && l->state != HF_VLEG_SYNCING)
+	if (l->state != HF_VLEG_STREAMING && l->state != HF_VLEG_SYNCING) {
+		HF_SOMETIMES(ACK_LATE);
 		return;
+	}
 	if (a->result != HF_LEG_OK) {
+		HF_SOMETIMES_IF(ACK_FAILED, a->result == HF_LEG_FAILED);
+		HF_SOMETIMES_IF(ACK_REFUSED, a->result != HF_LEG_FAILED);
 		if (a->result == HF_LEG_FAILED)
 			refuse(v, e->leg, "its disk has failed", e->now, out);
 		else
@@ -319,6 +347,7 @@ static void on_acked(struct hf_volume *v, const struct hf_event *e, struct hf_ac
 		l->waiting_since = l->acked < l->sent ? e->now : 0;
 	}
 	/* A cookie is the time at which we asked: one of the future is none of ours. */
+	HF_SOMETIMES_IF(LEASE_NOT_GRANTED, !a->cookie && l->adopted && l->lease_until);
 	if (a->cookie && a->cookie <= e->now && l->adopted) {
 		/* The leg counts from when it answered, we from when we asked, less the drift of two clocks (H31). */
 		hf_nsec until = a->cookie + v->lease_ns - v->lease_ns / 8;
@@ -369,6 +398,7 @@ void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct h
 		}
 		break;
 	case HF_EV_UNSENDABLE:
+		HF_SOMETIMES(STREAM_OP_TRIMMED);
 		if (l->state == HF_VLEG_STREAMING)
 			back_off(v, e->leg, e->now, out);
 		break;
@@ -379,6 +409,7 @@ void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct h
 			back_off(v, e->leg, e->now, out);
 			break;
 		}
+		HF_SOMETIMES_IF(SYNCED_BEHIND, l->acked < v->committed);
 		l->state = HF_VLEG_STREAMING;
 		l->resync = false;
 		hf_volume_membership(v, e->now, out);
@@ -394,6 +425,8 @@ static bool is_bad_member(const struct hf_volume *v, uint32_t i, hf_nsec now)
 	const struct hf_vleg *l = &v->leg[i];
 	bool waited_for = v->committed + 1 < v->next;
 
+	HF_SOMETIMES_IF(MEMBER_DOWN_IDLE, l->state != HF_VLEG_STREAMING && !waited_for &&
+						  now >= l->down_since + HF_EVICT_IDLE_NS);
 	if (l->lost || l->state == HF_VLEG_REFUSED)
 		return true;
 	if (l->state != HF_VLEG_STREAMING)
@@ -430,8 +463,15 @@ static bool shrink(struct hf_volume *v, hf_nsec now)
 			continue;
 		/* Of a leg that is gone nothing is given up; what is left waits for legs to be rebuilt (tolerance). */
 		if (hf_insync_tolerance(&v->record, without) <
-		    (v->leg[i].gone ? 0 : (int)v->record.min_tolerance))
+		    (v->leg[i].gone ? 0 : (int)v->record.min_tolerance)) {
+			HF_SOMETIMES_IF(REMOVE_WAITS_TOLERANCE, !slow);
+			HF_SOMETIMES_IF(REMOVE_SLOW_WAITS_TOLERANCE, slow);
 			continue;
+		}
+		HF_SOMETIMES_IF(REMOVE_TWO, rest != set);
+		HF_SOMETIMES_IF(REMOVE_SLOW, slow && !is_bad_member(v, i, now));
+		HF_SOMETIMES_IF(REMOVE_LOST, v->leg[i].lost);
+		HF_SOMETIMES_IF(REMOVE_GONE, v->leg[i].gone);
 		if (slow && !is_bad_member(v, i, now)) {
 			v->evicted_slow_at = now;
 			v->leg[i].why = "it was too slow";
@@ -451,6 +491,7 @@ static bool put_replacements(struct hf_volume *v)
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		if (!(v->replaced & HF_LEG_BIT(i)) || is_member(v, i))
 			continue;
+		HF_SOMETIMES(REPLACE_RECORDED);
 		v->proposal.leg[i].uuid = v->replacement[i];
 		v->proposal.leg[i].activated = 0;
 		change = true;
@@ -467,6 +508,7 @@ static void replace_gone(struct hf_volume *v, hf_nsec now, struct hf_actions *ou
 		if (!l->gone || is_member(v, i) || l->state == HF_VLEG_DOWN || now < l->gone_since + HF_REPLACE_NS ||
 		    (v->replaced & HF_LEG_BIT(i)))
 			continue;
+		HF_SOMETIMES(REPLACE_ORDERED);
 		l->gone_since = now;	/* should the order fail, it is given again after as long */
 		hf_volume_emit(out, HF_ACT_REPLACE)->leg = i;
 	}
@@ -508,6 +550,7 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 			 * A pending add that went bad is proposed away: only another change proves that it is out
 			 * (H6).
 			 */
+			HF_SOMETIMES_IF(ADD_WENT_BAD, (v->pending_add & HF_LEG_BIT(i)) != 0);
 			change |= (v->pending_add & HF_LEG_BIT(i)) != 0;
 			continue;
 		}
@@ -541,6 +584,8 @@ void hf_volume_record_taken(struct hf_volume *v, struct hf_actions *out)
 		l->retry_at = 0;
 		hf_volume_note(out, HF_NOTE_LEG_REPLACED, i);
 	}
+	HF_SOMETIMES_IF(TOLERANCE_LOST, hf_volume_is_blocked(v) && !was_blocked);
+	HF_SOMETIMES_IF(TOLERANCE_BACK, !hf_volume_is_blocked(v) && was_blocked);
 	if (hf_volume_is_blocked(v) != was_blocked)
 		hf_volume_note(out, was_blocked ? HF_NOTE_UNBLOCKED : HF_NOTE_BLOCKED, 0);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* volume_op - admit ops, acknowledge them, plan reads (docs/SAFETY.md R2, R4, R11, H6, H21, H31). */
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "core/entry.h"
 #include "core/guard.h"
 #include "core/volume_int.h"
@@ -95,12 +96,16 @@ static bool spread_ver(struct hf_volume *v, struct hf_actions *out)
 
 	v->spread_ver = false;
 	/* What is committed, that member has too; but what a promotion decided, it may lack. */
+	HF_SOMETIMES_IF(BARRIER_NOT_NEEDED, v->open && v->committed + 1 == v->next);
 	if (!HF_GUARD(CONFIG_DISTRUST) || (v->open && v->committed + 1 == v->next))
 		return true;
 	if (v->next - v->base == HF_WINDOW) {
 		hf_volume_stop(v, "members went while nothing could be acknowledged: promote the volume again", out);
 		return false;
 	}
+	HF_SOMETIMES(BARRIER_OP);
+	HF_SOMETIMES_IF(BARRIER_BEFORE_OPEN, !v->open);
+	HF_SOMETIMES_IF(BARRIER_BEHIND_BARRIER, v->committed < v->barrier);
 	v->barrier = v->next;
 	hf_volume_admit(v, &nop);
 	return true;
@@ -121,6 +126,11 @@ void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 			low = v->leg[i].acked;
 	all_know = low >= v->barrier;
 	/* What was decided may have been acknowledged under the old primary: it is committed at any tolerance (R10). */
+	HF_SOMETIMES_IF(COMMIT_WAITS_TOLERANCE, hf_volume_is_blocked(v) && low > v->promotion.decision.seq);
+	HF_SOMETIMES_IF(COMMIT_DECIDED_ANYWAY, hf_volume_is_blocked(v) && low > v->committed && all_know &&
+						       low <= v->promotion.decision.seq);
+	HF_SOMETIMES_IF(COMMIT_WAITS_BARRIER, low > v->committed && !all_know);
+	HF_SOMETIMES_IF(COMMIT_WAITS_PENDING, low == v->committed && low + 1 < v->next && v->pending_add);
 	if (HF_GUARD(TOLERANCE) && hf_volume_is_blocked(v) && low > v->promotion.decision.seq)
 		low = v->promotion.decision.seq;
 	if (low > v->committed && all_know) {
@@ -138,6 +148,8 @@ void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 	}
 	/* What was decided is seen by the first read: it may be that the old primary acknowledged it (R10). */
 	if (!v->open && all_know && v->committed >= v->promotion.decision.seq) {
+		HF_SOMETIMES_IF(OPEN_BELOW_TOLERANCE, hf_volume_is_blocked(v));
+		HF_SOMETIMES_IF(OPEN_WITH_PENDING_CHANGE, v->cas_busy);
 		v->open = true;
 		hf_volume_emit(out, HF_ACT_SERVING);
 	}
@@ -156,6 +168,7 @@ static void drop_laggards(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 
 		if ((need & HF_LEG_BIT(i)) || !holds_window(v, i) || l->acked >= v->committed)
 			continue;
+		HF_SOMETIMES(LAGGARD_DROPPED);
 		if (l->resync)
 			hf_volume_emit(out, HF_ACT_RESYNC_STOP)->leg = i;
 		l->resync = false;
@@ -183,6 +196,7 @@ void hf_volume_turn(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 
 		if (l->state != HF_VLEG_STREAMING && l->state != HF_VLEG_SYNCING)
 			continue;
+		HF_SOMETIMES_IF(STREAM_COMMITTED_ONLY, l->resync && v->committed + 1 < v->next);
 		if (l->send_busy)
 			continue;
 		if (l->sent < to) {
@@ -265,6 +279,8 @@ hf_legs hf_volume_read_plan(const struct hf_volume *v, hf_legs exclude)
 			}
 		}
 	}
+	HF_SOMETIMES_IF(READ_PLAN_NONE, !whole && count < v->record.geometry.k);
+	HF_SOMETIMES_IF(READ_PLAN_WITHOUT_BAD, exclude && (whole || count == v->record.geometry.k));
 	if (whole)
 		return whole;
 	return count == v->record.geometry.k ? frags : 0;
@@ -278,7 +294,10 @@ bool hf_volume_may_answer_read(const struct hf_volume *v, hf_nsec now)
 	if (v->phase != HF_PHASE_SERVING)
 		return false;
 	for (uint32_t i = 0; HF_GUARD(LEASE) && i < v->record.leg_count; i++)
-		if ((need & HF_LEG_BIT(i)) && v->leg[i].lease_until <= now)
+		if ((need & HF_LEG_BIT(i)) && v->leg[i].lease_until <= now) {
+			HF_SOMETIMES_IF(LEASE_EXPIRED, v->leg[i].lease_until != 0);
+			HF_SOMETIMES_IF(LEASE_OF_PENDING_ADD, (v->pending_add & HF_LEG_BIT(i)) != 0);
 			return false;
+		}
 	return true;
 }

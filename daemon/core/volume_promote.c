@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "core/entry.h"
 #include "core/guard.h"
 #include "core/volume_int.h"
@@ -70,8 +71,10 @@ static bool can_load(const struct hf_volume *v, hf_legs valid, hf_seq from)
 	for (hf_seq s = from + 1; s <= v->promotion.decision.seq; s++) {
 		hf_legs have = sources & hf_volume_holders(v, s);
 
-		if (!(hf_volume_is_lost(v, s) ? have != 0 : hf_insync_is_decodable(&v->record, have)))
+		if (!(hf_volume_is_lost(v, s) ? have != 0 : hf_insync_is_decodable(&v->record, have))) {
+			HF_SOMETIMES(PROMOTE_OPS_TRIMMED);
 			return false;
+		}
 	}
 	return true;
 }
@@ -88,6 +91,7 @@ void hf_volume_adopt_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *o
 {
 	struct hf_action *a;
 
+	HF_SOMETIMES_IF(ADOPT_LOST_MORE, leg_common(v, leg) + 1 < v->base);
 	if (leg_common(v, leg) + 1 < v->base)
 		return;			/* it lost more than was read back for it: it stays out */
 	v->leg[leg].state = HF_VLEG_ADOPTING;
@@ -139,9 +143,13 @@ static void take_decision(struct hf_volume *v, hf_legs valid, hf_nsec now, struc
 	}
 	v->promotion.prepared = now;
 	v->promotion.kept = v->adopt_set;
+	HF_SOMETIMES_IF(PROMOTE_CUTS, d->seen > d->seq);
+	HF_SOMETIMES_IF(PROMOTE_LEAVES_MEMBER, v->adopt_set != valid);
+	HF_SOMETIMES_IF(PROMOTE_DECIDED_UNCOMMITTED, d->seq > d->commit);
 	if (v->next > v->base) {	/* what an attempt that was given up had read back */
 		struct hf_action *a = hf_volume_emit(out, HF_ACT_RELEASE);
 
+		HF_SOMETIMES(PROMOTE_DECIDES_AGAIN);
 		a->from = v->base;
 		a->to = v->next - 1;
 	}
@@ -154,6 +162,7 @@ static void take_decision(struct hf_volume *v, hf_legs valid, hf_nsec now, struc
 	if (lowest < d->seq) {
 		struct hf_action *a = hf_volume_emit(out, HF_ACT_LOAD);
 
+		HF_SOMETIMES(PROMOTE_LOADS);
 		a->from = lowest + 1;
 		a->to = d->seq;
 		v->phase = HF_PHASE_LOADING;
@@ -256,6 +265,8 @@ static bool is_enough(const struct hf_volume *v, hf_legs set)
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
 		if (v->leg[i].gone)
 			missing &= ~HF_LEG_BIT(i);
+	HF_SOMETIMES_IF(PROMOTE_WITHOUT_GONE, !missing && set != hf_insync_members(&v->record));
+	HF_SOMETIMES_IF(PROMOTE_WAITS_TOLERANCE, missing && !v->accept_loss && tol < v->record.min_tolerance);
 	if (!missing)
 		return true;
 	return v->accept_loss || tol >= v->record.min_tolerance || set == hf_insync_members(&v->record);
@@ -303,6 +314,8 @@ void hf_volume_try_decide(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 	p->accepted_loss = false;
 	if (!is_enough(v, valid))
 		return;
+	HF_SOMETIMES_IF(PROMOTE_WITHOUT_SILENT, answered != members);
+	HF_SOMETIMES_IF(PROMOTE_FORGETFUL_HAS_NO_VOTE, valid != answered);
 	if (p->decision.verdict != HF_VERDICT_OK)
 		give_up(p, valid);
 	if (p->accepted_loss)
@@ -326,6 +339,7 @@ void hf_volume_loaded(struct hf_volume *v, const struct hf_event *e, struct hf_a
 	if (v->phase != HF_PHASE_LOADING)
 		return;
 	if (e->result != 0 || !is_next_loaded(v, e->entry)) {
+		HF_SOMETIMES_IF(PROMOTE_SOURCE_LOST, e->result != 0);
 		v->phase = HF_PHASE_PREPARING;	/* a source went away: decide again with who is left */
 		v->prepare_deadline = e->now + HF_RETRY_NS;
 		for (uint32_t i = 0; i < v->record.leg_count; i++)
@@ -365,6 +379,8 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 	/* guard ADOPT_ALL: nothing is served before every leg of the set has the history (I7, H14) */
 	if (HF_GUARD(ADOPT_ALL) && (adopted | gone) != v->adopt_set)
 		return;
+	HF_SOMETIMES_IF(ACTIVATE_WAITS_FOR_ENOUGH, adopted != v->adopt_set && !is_enough(v, adopted));
+	HF_SOMETIMES_IF(ACTIVATE_WITHOUT_SOME, adopted != v->adopt_set && is_enough(v, adopted));
 	if (adopted != v->adopt_set && !is_enough(v, adopted))
 		return;
 	if (!hf_insync_is_decodable(&v->record, adopted))
@@ -411,6 +427,8 @@ void hf_volume_activated(struct hf_volume *v, hf_nsec now, struct hf_actions *ou
 		if ((v->promotion.answered & HF_LEG_BIT(i)) && over > v->serve_at)
 			v->serve_at = over;
 	}
+	HF_SOMETIMES_IF(LEASE_WAIT_FOR_OLD, v->serve_at > now);
+	HF_SOMETIMES_IF(LEASE_WAIT_OVER, v->serve_at <= now && v->promotion.from_epoch);
 	v->phase = HF_PHASE_WAITING_LEASES;
 	if (v->serve_at <= now)
 		start_serving(v, now, out);
@@ -442,6 +460,7 @@ static void maybe_start_over(struct hf_volume *v, hf_nsec now, struct hf_actions
 		l->state = HF_VLEG_UP;
 		l->retry_at = now;
 	}
+	HF_SOMETIMES(PROMOTE_STARTS_OVER);
 	v->adopt_tries++;
 	v->adopt_set = 0;
 	hf_volume_claim(v, out);

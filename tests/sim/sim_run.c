@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * sim_run - run seeds of the simulated cluster and judge them: SEED=first N=count SIM_JOBS=parallel, or one seed with
- * -v. REGRESSIONS=file names seeds that run first; FAILURES=n ends the run after n of them.
+ * -v. REGRESSIONS=file names seeds that run first; FAILURES=n ends the run after n of them; COVER=1 fails when a
+ * coverage point was reached by no seed.
  *
  * Each seed runs in a process of its own: what a killed host leaves behind goes with it.
  */
@@ -13,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "sim/world.h"
+#include "sim/sim_cover.h"
 
 #define STEPS 40u
 #define REGRESSIONS_MAX 256u
@@ -60,11 +61,13 @@ static uint64_t read_regressions(const char *path, uint64_t out[REGRESSIONS_MAX]
 
 struct total {
 	struct world_result sum;
+	struct sim_cover cover;
 	uint64_t passed, failed;
 };
 
 static void add(struct total *t, const struct world_result *r)
 {
+	sim_cover_add(&t->cover, r);
 	t->sum.acked_writes += r->acked_writes;
 	t->sum.checked_reads += r->checked_reads;
 	t->sum.failovers += r->failovers;
@@ -110,6 +113,7 @@ int main(int argc, char **argv)
 	uint64_t again[REGRESSIONS_MAX], regressions = read_regressions(getenv("REGRESSIONS"), again);
 	uint64_t failures = number("FAILURES", 20);
 	struct world_result *shared;
+	bool covered;
 	struct total t;
 	struct { pid_t pid; uint64_t seed; } child[16];
 
@@ -167,6 +171,9 @@ int main(int argc, char **argv)
 	printf("# figure: %llu failovers, %llu host deaths, %llu chunk resyncs, %.1f simulated hours, %llu events\n",
 	       (unsigned long long)t.sum.failovers, (unsigned long long)t.sum.restarts,
 	       (unsigned long long)t.sum.resyncs, (double)t.sum.simulated / 3.6e12, (unsigned long long)t.sum.events);
-	printf("%s 1 - simulated clusters lose nothing\n1..1\n", t.failed ? "not ok" : "ok");
-	return t.failed != 0;
+	covered = sim_cover_print(&t.cover);
+	printf("%s 1 - simulated clusters lose nothing\n", t.failed ? "not ok" : "ok");
+	printf("%s 2 - they reach every coverage point%s\n1..2\n", covered ? "ok" : "not ok",
+	       sim_cover_is_judged() ? "" : " # SKIP COVER=1 is not set");
+	return t.failed != 0 || !covered;
 }

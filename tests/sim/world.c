@@ -1039,6 +1039,7 @@ void world_run(const struct world_options *o, struct world_result *out)
 
 	hf_assert(w);
 	memset(out, 0, sizeof(*out));
+	memset(hf_sometimes_count, 0, sizeof(hf_sometimes_count));
 	w->o = o;
 	w->result = out;
 	w->sim = sim_world_new(o->seed, 12);
@@ -1065,6 +1066,7 @@ void world_run(const struct world_options *o, struct world_result *out)
 		durability_sweep(w);
 	for (int f = 0; f < SIM_FAULT_COUNT; f++)
 		out->faults[f] = sim_count(w->sim, f);
+	memcpy(out->sometimes, hf_sometimes_count, sizeof(out->sometimes));
 	out->events = sim_events(w->sim);
 	out->hash = sim_hash(w->sim);
 	out->simulated = sim_now(w->sim);

@@ -9,6 +9,7 @@
 #define HF_TESTS_SIM_WORLD_H
 
 #include "engine/agent.h"
+#include "lib/sometimes.h"
 #include "sim/oracle.h"
 #include "sim/sim.h"
 
@@ -21,6 +22,7 @@ struct world_options {
 struct world_result {
 	uint64_t acked_writes, checked_reads, failovers, restarts, resyncs, events, hash;
 	uint64_t faults[SIM_FAULT_COUNT];
+	uint32_t sometimes[HF_SOMETIMES_COUNT];	/* of daemon/base/sometimes.h: how often each was passed */
 	hf_nsec simulated;
 	char geometry[32];
 	char failure[512];		/* empty: the seed passed */

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sometimes - coverage points: rare states of the protocol that the simulator has to reach (tests/README.md).
+ *
+ * HF_SOMETIMES(NAME) marks such a state where the code is in it. In what ships it is nothing at all. Tests build the
+ * layers with HF_TEST, and each pass is counted in hf_sometimes_count[] (tests/lib/sometimes.c). A simulator that never
+ * gets somewhere proves nothing about what happens there, so make check-sim COVER=1 fails when a point was not reached.
+ *
+ * Every point here can be reached by a simulated cluster; what only a unit test can reach is no point.
+ */
+#ifndef HF_BASE_SOMETIMES_H
+#define HF_BASE_SOMETIMES_H
+
+#ifndef HF_TEST
+
+#define HF_SOMETIMES(name) ((void)0)
+/* Reached only if `cond`, which must have no effect of its own: nothing evaluates it in what ships. */
+#define HF_SOMETIMES_IF(name, cond) ((void)sizeof((cond) ? 1 : 0))
+
+#else
+
+#include <stdint.h>
+
+/* Name, then words: "it happened that ..." */
+#define HF_SOMETIMES_POINTS(X) \
+	X(DECIDE_LOGS_PART, "two legs show different ops under one seq: one of them keeps a ghost") \
+	X(DECIDE_TOO_FEW, "the legs that answered cannot decode the volume") \
+	X(DECIDE_KEPT_THOUGH_LACKED, "an op that some legs lack can be decoded and stays") \
+	X(DECIDE_CUT_CLEAN, "an op is cut because a clean leg lacks it") \
+	X(DECIDE_CUT_COUNT, "an op is cut because more than m legs lack it, suspect ones all") \
+	X(DECIDE_END_BY_COUNT, "every leg is suspect, and they are too many to have lost the same op") \
+	X(DECIDE_SUSPECT_REFUSES, "an op that cannot be decoded is lacked by suspect legs only: promotion waits") \
+	X(DECIDE_ALL_SUSPECT_REFUSE, "few legs answered, all suspect: what nobody shows may have been acknowledged") \
+	X(DECIDE_COMMITTED_REFUSES, "an op known committed cannot be decoded: promotion waits") \
+	X(EPOCH_WITHOUT_OPS, "an epoch of which no op was kept leaves the history") \
+	X(EPOCH_LOGS_PART, "two logs end in different epochs: their common part is looked for") \
+	X(LEG_BOOT_LEASE, "a leg that boots assumes that it granted a lease") \
+	X(LEG_BOOT_SUSPECT_STILL, "a leg was suspect before its host died, and is still") \
+	X(LEG_PREPARE_STALE, "a PREPARE comes after the leg has promised to a newer epoch") \
+	X(LEG_PREPARE_OLD_CONFIG, "a PREPARE comes from an older configuration than the leg has seen") \
+	X(LEG_PREPARE_AGAIN, "the primary that a leg promised to asks again") \
+	X(LEG_PREPARE_ENDS_ADOPTION, "a newer primary comes while a leg adopts") \
+	X(LEG_PROMISE_OWES_LEASE, "a leg promises while an older primary may still answer reads by its lease") \
+	X(LEG_PROMISE_SUSPECT, "a leg promises and says that its tail was corrupt") \
+	X(LEG_PROMISE_INCONSISTENT, "a leg promises in the middle of a resync") \
+	X(LEG_RESYNC_KEEPS_COMMITTED, "a resync begins on a leg that committed ops of a history that was given up") \
+	X(LEG_RESYNC_DROPS_TAIL, "a resync begins on a leg whose log has ops that nobody committed") \
+	X(LEG_RESYNC_AGAIN, "a resync that was interrupted begins again") \
+	X(LEG_ADOPT_WOULD_CUT, "a leg refuses a history that lacks what it knows committed") \
+	X(LEG_ADOPT_SUSPECT, "a suspect leg adopts: its log goes on in a fresh one") \
+	X(LEG_ADOPT_TRUNCATES, "a leg drops ops that the new history lacks") \
+	X(LEG_ADOPT_LACKS_OPS, "a leg adopts and waits for ops that it lacks") \
+	X(LEG_APPEND_DUPLICATE, "an op comes that the leg has already: it is acknowledged again") \
+	X(LEG_ADOPT_TARGET_REACHED, "the last op that a leg lacked for its adoption is durable") \
+	X(LEG_ADOPT_CLEARS_SUSPECT, "a suspect leg has got back all that it may have lost") \
+	X(LEG_ACTIVATED_TOO_LATE, "a leg is activated for an epoch after it has promised to a newer one") \
+	X(LEG_LEASE_REFUSED, "a leg grants no lease: not activated, or in a resync") \
+	X(LEG_LEASE_OWED_TO_OLDER, "a leg grants a lease while that of an older epoch runs") \
+	X(LEG_LEASE_RELEASE_STALE, "a lease is given back that a newer primary holds now") \
+	X(ADD_LANDED, "a pending add becomes a member") \
+	X(ADD_TAKEN_BACK, "a pending add is out for certain: another change landed in its place") \
+	X(SET_SHRINKS_AND_GROWS, "one change takes a member out and another one in") \
+	X(CAS_CLAIM_UNKNOWN, "nobody knows whether a claim took effect: the store is asked") \
+	X(CAS_ACTIVATE_UNKNOWN, "nobody knows whether the adopted set was recorded") \
+	X(CAS_CHANGE_UNKNOWN, "nobody knows whether a change of the set was recorded") \
+	X(ADD_FAILED, "a pending add is known to have failed") \
+	X(ADD_MAY_STILL_LAND, "a pending add has no answer and may still land: its leg stays pending") \
+	X(CAS_LOST, "a change of the record got lost before it took effect") \
+	X(CLAIM_YIELDS, "another host claimed the volume first") \
+	X(CLAIM_FORCED, "another host claimed the volume first, and the operator wants it here") \
+	X(ACTIVATE_AGAIN, "the record of the adopted set has to be written again") \
+	X(CAS_STORE_SILENT, "the store does not even say whether a change took effect") \
+	X(CAS_NEWS_MEANWHILE, "a watch tells of the record while a change of ours is under way") \
+	X(CAS_WON_CLAIM, "the answer to a claim got lost: the record shows that it was won") \
+	X(CAS_WON_ACTIVATE, "the answer to the record of the adopted set got lost: the record shows it") \
+	X(CAS_WON_CHANGE, "the answer to a change of the set got lost: the record shows it") \
+	X(DEPOSED_WHILE_PROMOTING, "a promotion is overtaken by a newer one") \
+	X(DEPOSED_BY_RECORD, "a primary that serves learns by the record that it is deposed") \
+	X(DEPOSED_WITH_CHANGE_UNKNOWN, "a primary is deposed while it does not know whether its own change landed") \
+	X(PROMOTE_OPS_TRIMMED, "ops that a member lacks are in no log any more: it has to be rebuilt") \
+	X(PROMOTE_CUTS, "ops that were never acknowledged are cut") \
+	X(PROMOTE_LEAVES_MEMBER, "a member that answered cannot be brought to the decision") \
+	X(PROMOTE_DECIDED_UNCOMMITTED, "the decision keeps ops that nobody knows as committed") \
+	X(PROMOTE_DECIDES_AGAIN, "a promotion decides anew after it had read ops back") \
+	X(PROMOTE_LOADS, "ops that a member lacks are read back from others") \
+	X(PROMOTE_WITHOUT_GONE, "all that is missing is gone for good: the rest serves") \
+	X(PROMOTE_WAITS_TOLERANCE, "too few legs to keep the promised tolerance: promotion waits for more") \
+	X(PROMOTE_WITHOUT_SILENT, "a decision is taken without a member that did not answer") \
+	X(PROMOTE_FORGETFUL_HAS_NO_VOTE, "a decision is taken without a member that lost its memory") \
+	X(PROMOTE_SOURCE_LOST, "a leg goes away while ops are read back from it") \
+	X(ACTIVATE_WAITS_FOR_ENOUGH, "members went away while they adopted, and too few are left") \
+	X(ACTIVATE_WITHOUT_SOME, "members went away while they adopted, and the rest serves") \
+	X(LEASE_WAIT_FOR_OLD, "a new primary waits until the leases of the old one are over") \
+	X(LEASE_WAIT_OVER, "a new primary need not wait: the leases of the old one are over") \
+	X(PROMOTE_STARTS_OVER, "a promotion that lost its legs goes on in a new epoch with others") \
+	X(ADOPT_LOST_MORE, "a leg comes back in the middle of a promotion and has lost more") \
+	X(MEMBER_BACK_SUSPECT, "a member comes back with a corrupt tail") \
+	X(MEMBER_BACK_FORGETFUL, "a member comes back without ops that it had acknowledged") \
+	X(MEMBER_BACK_BEHIND, "a member comes back in time and takes what it missed") \
+	X(MEMBER_BACK_AHEAD, "a member comes back with ops whose acknowledgement never came") \
+	X(CATCH_UP_BEFORE_SIZE, "a leg has to be rebuilt before anybody told the size of the volume") \
+	X(CATCH_UP_FROM_LOCAL_LOG, "a leg misses ops that left the window: they come from the log of a leg here") \
+	X(CATCH_UP_DROPS_GHOSTS, "a leg catches up by log and drops ops of a history that was cut") \
+	X(CATCH_UP_OTHER_HISTORY, "a leg committed ops that were given up since: all of it is rebuilt") \
+	X(CATCH_UP_INTERRUPTED, "a resync goes on from where an interrupted one had begun") \
+	X(CATCH_UP_FROM_NOTHING, "a leg is rebuilt from nothing") \
+	X(CATCH_UP_BY_CHUNKS, "a leg gets the chunks that changed while it was away") \
+	X(DEPOSED_BY_PROMISE, "a leg answers PREPARE that it has promised to a newer primary") \
+	X(LEG_IS_GONE, "a host says that it does not have the leg") \
+	X(LEG_FAILED_AT_PREPARE, "a leg answers PREPARE that its disk has failed") \
+	X(LEG_NOT_READY, "a leg is being opened: it is asked again") \
+	X(ADOPT_STANDS, "a leg that has adopted loses its connection before we serve, and comes back") \
+	X(ADOPT_AGAIN, "a leg loses its connection while it adopts, comes back and adopts again") \
+	X(ADOPT_FAILED, "a leg cannot adopt now and is asked again") \
+	X(ADOPT_WINDOW_MOVED, "what a leg misses has left the window and the log while it adopted") \
+	X(ADOPT_BY_OPS, "a leg has adopted once the ops that it lacked were sent") \
+	X(ADD_SLOW_NOT_YET, "a leg that was too slow a moment ago is kept out for a while") \
+	X(ADD_SLOW_AT_ONCE, "a leg that was too slow a moment ago is taken: writes wait for it") \
+	X(DEPOSED_BY_ACK, "a deposed primary learns from a leg that refuses its ops") \
+	X(ACK_LATE, "an acknowledgement comes from a leg that is not streamed to any more") \
+	X(ACK_FAILED, "a leg fails while it takes ops") \
+	X(ACK_REFUSED, "a leg cannot take the ops of a stream and starts over") \
+	X(LEASE_NOT_GRANTED, "an acknowledgement brings no lease") \
+	X(STREAM_OP_TRIMMED, "an op that a leg catches up with was trimmed from the log here meanwhile") \
+	X(SYNCED_BEHIND, "a resync is complete while the newest ops are still on their way to the leg") \
+	X(MEMBER_DOWN_IDLE, "a member is away for long while nothing waits for it") \
+	X(REMOVE_WAITS_TOLERANCE, "a bad member stays: without it the promised tolerance would not be kept") \
+	X(REMOVE_SLOW_WAITS_TOLERANCE, "a slow member stays: without it the promised tolerance would not be kept") \
+	X(REMOVE_TWO, "two members leave the set in one change") \
+	X(REMOVE_SLOW, "a slow member leaves the set") \
+	X(REMOVE_LOST, "a member that lost acknowledged ops leaves the set") \
+	X(REMOVE_GONE, "a member that is gone leaves the set") \
+	X(REPLACE_RECORDED, "a blank leg takes the place of one that is gone") \
+	X(REPLACE_ORDERED, "a leg that is gone for long is to be made anew") \
+	X(ADD_WENT_BAD, "a pending add goes bad before it is known whether it landed") \
+	X(TOLERANCE_LOST, "the set falls below the promised tolerance: writes wait") \
+	X(TOLERANCE_BACK, "the set keeps the promised tolerance again: writes go on") \
+	X(BARRIER_NOT_NEEDED, "a member is taken out while nothing waits for an acknowledgement") \
+	X(BARRIER_OP, "a member is taken out while ops wait: a barrier op tells the others") \
+	X(BARRIER_BEFORE_OPEN, "a member is taken out before what was decided is committed") \
+	X(BARRIER_BEHIND_BARRIER, "a second member is taken out before the others have the first barrier") \
+	X(COMMIT_WAITS_TOLERANCE, "an op is durable on all members, but they are too few to acknowledge it") \
+	X(COMMIT_DECIDED_ANYWAY, "what was decided is committed although members are too few for new ops") \
+	X(COMMIT_WAITS_BARRIER, "an op is durable on all members, but not all know yet who was taken out") \
+	X(COMMIT_WAITS_PENDING, "an op waits while an add is pending") \
+	X(OPEN_BELOW_TOLERANCE, "a volume opens for reads while writes wait for tolerance") \
+	X(OPEN_WITH_PENDING_CHANGE, "a volume opens while a change of the set is under way") \
+	X(LAGGARD_DROPPED, "a leg outside the set holds back the window and starts over") \
+	X(STREAM_COMMITTED_ONLY, "a leg in a resync is not sent what is not committed yet") \
+	X(READ_PLAN_NONE, "nobody can be read from now") \
+	X(READ_PLAN_WITHOUT_BAD, "a read goes to other legs than those that could not give the blocks") \
+	X(LEASE_EXPIRED, "data is at hand for a client, but a lease has run out") \
+	X(LEASE_OF_PENDING_ADD, "data is at hand for a client, but a pending add has granted no lease yet")
+
+enum hf_sometimes {
+#define X(name, words) HF_AT_##name,
+	HF_SOMETIMES_POINTS(X)
+#undef X
+	HF_SOMETIMES_COUNT
+};
+
+extern uint32_t hf_sometimes_count[HF_SOMETIMES_COUNT];
+
+#define HF_SOMETIMES(name) ((void)hf_sometimes_count[HF_AT_##name]++)
+#define HF_SOMETIMES_IF(name, cond) ((cond) ? HF_SOMETIMES(name) : (void)0)
+
+#endif
+
+#endif

@@ -150,7 +150,158 @@
 	X(READ_PLAN_NONE, "nobody can be read from now") \
 	X(READ_PLAN_WITHOUT_BAD, "a read goes to other legs than those that could not give the blocks") \
 	X(LEASE_EXPIRED, "data is at hand for a client, but a lease has run out") \
-	X(LEASE_OF_PENDING_ADD, "data is at hand for a client, but a pending add has granted no lease yet")
+	X(LEASE_OF_PENDING_ADD, "data is at hand for a client, but a pending add has granted no lease yet") \
+	X(LOG_GOES_ROUND, "a batch does not fit at the end of the ring and goes to its beginning") \
+	X(STORE_LOG_FAILS, "the log cannot be written: the leg fails") \
+	X(LOG_GATHERS, "ops gather while a batch is being written") \
+	X(LOG_TWO_BATCHES_WAIT, "a full batch waits behind the one that is being written") \
+	X(LOG_FULL, "the log is full: ops wait for a checkpoint") \
+	X(LOG_IN_RESET, "ops come while the log is made anew") \
+	X(RESYNC_SKIPS_NEWER, "a copied block is skipped: an op in the log is newer") \
+	X(RESYNC_TOO_OLD, "a copied chunk is older than what the image may hold: it has to be read again") \
+	X(LOG_BATCH_FULL, "an op does not fit into the batch that gathers") \
+	X(LOG_TRUNCATED_SEEN, "an op that was cut from the log is passed over") \
+	X(TRUNCATE_ON_ITS_WAY, "the log is truncated while it is being written") \
+	X(TRUNCATE_TO_CHECKPOINT, "the log is truncated to where the image ends") \
+	X(LOG_ROOM_AGAIN, "a checkpoint makes room for ops that wait") \
+	X(FETCH_UNWRITTEN, "an op is read back from a log before it is durable there") \
+	X(RECOVER_GHOST, "recovery finds an op of a history that was cut, and drops it") \
+	X(RECOVER_APPLIED_ALREADY, "recovery finds an op that the image holds already") \
+	X(RECOVER_ROUND, "recovery follows the log over the end of the ring") \
+	X(RECOVER_COMMITTED_LOST, "recovery finds fewer ops than it knows committed") \
+	X(RECOVER_UNCOMMITTED, "recovery finds ops of which it does not know whether they are committed") \
+	X(RECOVER_EMPTY, "recovery finds an empty log") \
+	X(RECOVER_TORN, "recovery finds a torn tail: it was never acknowledged") \
+	X(RECOVER_CORRUPT, "recovery finds a corrupt tail: it may have been acknowledged") \
+	X(RECOVER_GAP, "recovery finds a batch behind one that is missing") \
+	X(OPEN_ONE_SUPER, "one of the two superblocks is damaged: the other one counts") \
+	X(OPEN_NO_SUPER, "no superblock is readable: the leg cannot be used") \
+	X(OPEN_OTHER_LEG, "the disk of another leg is found") \
+	X(OPEN_DW_TORN, "a doublewrite was cut short: nothing of it is in place") \
+	X(OPEN_DW_REPLAYED, "a doublewrite is put in place again") \
+	X(OPEN_TABLE_OLD, "the chunk table does not match its digest: the leg cannot be used") \
+	X(OPEN_TABLE_DAMAGED, "a page of the chunk table is damaged: the leg cannot be used") \
+	X(OPEN_UNREADABLE, "a leg cannot be read while it is opened") \
+	X(STORE_SUPER_FAILS, "the superblock cannot be written: the leg fails") \
+	X(SUPER_WAITS, "a superblock waits for the one that is being written") \
+	X(SUPER_REFUSED, "a leg that has failed writes no superblock any more") \
+	X(SPACE_GIVEN_BACK, "a chunk is zeros altogether: its space is given back") \
+	X(APPLY_KEEPS_NEIGHBOURS, "a sector changes in part: its other fragments are read and kept") \
+	X(APPLY_RESYNC_ZERO, "a resync brings zeros") \
+	X(STORE_SYNC_FAILS, "a sync of the image fails: the leg fails") \
+	X(STORE_IMAGE_FAILS, "the image cannot be written: the leg fails") \
+	X(STORE_DW_FAILS, "a doublewrite cannot be written: the leg fails") \
+	X(APPLY_PAGE_EMPTY, "a table page says nothing any more and is written as zeros") \
+	X(APPLY_NEIGHBOUR_UNREADABLE, "a neighbour that has to be kept cannot be read") \
+	X(APPLY_MORE_ROUNDS, "a checkpoint takes more than one round") \
+	X(APPLY_DISCARDS, "space that was given back is discarded on the disk") \
+	X(FLUSH_DURING_CHECKPOINT, "a checkpoint is asked for while one is under way") \
+	X(RESET_BEHIND_DAMAGE, "a log is made anew behind batches that damage had cut off") \
+	X(RESET_WAITS_FOR_LOG, "a resync begins while the log is being written") \
+	X(RESET_WAITS_FOR_CHECKPOINT, "a resync begins while a checkpoint is under way") \
+	X(RESET_WIPES, "a resync begins from nothing: all content goes") \
+	X(RESET_KEEPS, "a resync keeps what the leg has") \
+	X(RESET_KEEPS_UNCOMMITTED, "a log made anew keeps ops that the leg did not know as committed") \
+	X(READ_FROM_LOG, "a block is read from the log") \
+	X(READ_MOVED, "a checkpoint changes the image under a read") \
+	X(READ_IMAGE_BAD, "a fragment of the image fails its checksum") \
+	X(READ_IMAGE_UNREADABLE, "a fragment of the image cannot be read") \
+	X(MAP_BY_LOG, "a chunk counts as changed by an op that is in the log only") \
+	X(RESYNC_BEHIND_UNCOMMITTED, "a copied block waits behind an op that is not committed yet") \
+	X(RUN_REFUSES_DEPOSED, "a leg refuses an op of a primary that was deposed") \
+	X(RUN_HELD_DROPPED, "ops that waited for room in a log are dropped: their stream is over") \
+	X(RUN_HELD, "ops wait at a leg for room in its log") \
+	X(RUN_FAILS_AT_PROMISE, "a leg fails while a promise waits for its log") \
+	X(RUN_PROMISE_WAITS, "a promise waits until what was appended before is durable") \
+	X(RUN_STREAM_TAKEN_OVER, "a new primary comes while the old one still streams") \
+	X(RUN_PROMISED_ALREADY, "a promise is durable already") \
+	X(RUN_FAILS_AT_ADOPT, "a leg fails while it adopts") \
+	X(RUN_ADOPT_STALE, "an ADOPT comes after a promise to a newer primary") \
+	X(RUN_SYNCED_STALE, "the end of a resync is told after a promise to a newer primary") \
+	X(RUN_CONTROL_WAITS, "a control message waits for another one to become durable") \
+	X(RUN_PREPARE_DURING_ADOPT, "a primary asks for a promise while a leg adopts") \
+	X(RUN_RESYNC_REDO, "a leg asks for a copied chunk once more") \
+	X(RUN_REPAIRED, "a bad block of a leg is overwritten with a good one") \
+	X(RUN_FRAME_REFUSED, "a leg cannot take an op of a frame") \
+	X(RUN_BAD_DATA, "an op comes with a bad checksum") \
+	X(RUN_OTHER_STREAM, "an op comes on a connection whose primary has not prepared the leg") \
+	X(RUN_BEHIND_HELD, "ops wait behind others that wait for room in a log") \
+	X(RUN_ACTIVATED_NO_STREAM, "a leg is activated after its primary went away") \
+	X(RUN_HELD_STILL, "room came free in a log, but not enough for the ops that wait") \
+	X(RUN_HELD_TAKEN, "ops that waited for room in a log are taken") \
+	X(RUN_READ_UNWANTED, "a read of a leg is done after who asked for it went away") \
+	X(RUN_READ_NO_ROOM, "what a leg read waits for room in its connection") \
+	X(RUN_READ_FAILED, "a leg that has failed is asked for blocks") \
+	X(RUN_READ_DEPOSED, "a deposed primary asks for blocks") \
+	X(RUN_FETCH_NO_ROOM, "ops that are read back wait for room in their connection") \
+	X(RUN_RESTS, "a quiet leg empties its log") \
+	X(RUN_HELD_CUT_OFF, "a connection goes away while its ops wait for room in a log") \
+	X(CONN_SPLIT_FRAME, "a frame comes in more than one piece") \
+	X(CONN_BAD_HEADER, "a frame comes with a damaged header") \
+	X(CONN_BAD_META, "a frame comes with a damaged message") \
+	X(CONN_BYTES_MOVED, "what was received of a frame moves to make room for its rest") \
+	X(CONN_FULL, "a connection has no room for more data") \
+	X(HOST_LEG_OPENING, "a leg is asked for while it is being opened") \
+	X(HOST_LEG_UNKNOWN, "a leg is asked for that is not here") \
+	X(HOST_OLD_CONN_REFUSED, "a connection greets after a newer one of the same host") \
+	X(HOST_CONN_REPLACED, "a host comes with a new connection while its old one is there") \
+	X(HOST_CONN_SILENT, "an incoming connection has gone silent") \
+	X(HOST_CALL_LOST, "a connection breaks while an order waits for its answer") \
+	X(HOST_CALLER_GONE, "an order is carried out after who gave it went away") \
+	X(PEER_REFUSED, "a host cannot be reached") \
+	X(PEER_DIAL_TIMEOUT, "a host does not answer a connect") \
+	X(PEER_SILENT, "a host has gone silent") \
+	X(PEER_NO_WELCOME, "a host accepts a connection and does not greet") \
+	X(AGENT_STEPPED_DOWN, "a primary steps down for another host") \
+	X(AGENT_STEP_ANSWER_LATE, "the old primary answers after it was waited for") \
+	X(AGENT_STEP_REFUSED, "the old primary cannot be asked to step down") \
+	X(AGENT_COPY_OLD, "an operator promotes where the copy of the record is old") \
+	X(AGENT_STEP_TIMEOUT, "the old primary does not say whether it steps down") \
+	X(AGENT_SERVES_AGAIN, "a host finds itself primary in the record and serves without an order") \
+	X(AGENT_PROMOTED_TWICE, "an operator promotes again while a promotion is under way") \
+	X(AGENT_STEP_NOTHING, "a host is asked to step down that is no primary any more") \
+	X(AGENT_NEWS_OF_OURS, "the record of a volume that is served here has changed") \
+	X(AGENT_LIST_FAILS, "the cluster store does not say which volumes there are") \
+	X(AGENT_START_AGAIN, "a host starts while the cluster store does not answer") \
+	X(AGENT_SELF_AGAIN, "a host does not know whether its own record was written") \
+	X(AGENT_LEG_MISSING, "a host does not find its leg") \
+	X(AGENT_LEG_DAMAGED, "a host finds its leg damaged") \
+	X(AGENT_LEG_UNREADABLE, "a leg cannot be opened now and is tried again") \
+	X(AGENT_LEG_SUSPECT, "a host opens a leg with a corrupt tail") \
+	X(VOLUME_GET_AGAIN, "the record is asked for while it is being read") \
+	X(VOLUME_IN_FLIGHT_FULL, "writes wait: more are under way than a log may hold") \
+	X(VOLUME_PENDING_LEFT, "a client leaves with requests that were not begun") \
+	X(VOLUME_STOPS_IN_WRITE, "a primary stops with writes that are not acknowledged") \
+	X(VOLUME_STOP_WAITS_STORE, "a primary that stops waits for an answer of the cluster store") \
+	X(VOLUME_STOP_WAITS_READS, "a primary that stops waits for reads") \
+	X(VOLUME_OLD_PROMISE, "a promise to an older epoch of ours comes late") \
+	X(VOLUME_SIZE_AGAIN, "a leg that was asked for the size does not answer") \
+	X(SEND_FROM_LOG, "a leg gets an op from the log of a leg here") \
+	X(SEND_SPLIT, "ops that are ready do not fit into one frame") \
+	X(SEND_NO_ROOM, "ops wait for room in the connection to a leg") \
+	X(READ_REPAIR_TOO_LATE, "a leg with a bad block has left the set before it could be repaired") \
+	X(READ_REPAIRED, "a bad block is rebuilt from other legs and written back") \
+	X(READ_LEASE_REFUSED, "data is at hand and a lease is not: the read is done again later") \
+	X(READ_BAD_WHOLE, "a whole leg has a bad block: others are read") \
+	X(READ_BAD_FRAGMENT, "a leg has a bad fragment: others are read") \
+	X(READ_MIXED, "fragments of different versions come together: they are read again") \
+	X(READ_WAITS_FOR_LEGS, "a read waits until legs are back") \
+	X(READ_ALL_TRIED, "no leg that is here could give a block: all are asked again") \
+	X(READ_LOCAL_FAILED, "the leg of this host has failed: others are read") \
+	X(READ_ANSWER_LATE, "an answer to a read comes that nobody waits for any more") \
+	X(READ_NOT_NOW, "a leg cannot be read at this moment") \
+	X(READ_LEG_LOST, "a leg goes away while it is read: others are read") \
+	X(READ_LEG_SILENT, "a leg does not answer a read: others are read") \
+	X(LOAD_FROM_WHOLE, "an op is read back from a whole leg") \
+	X(LOAD_FROM_FRAGMENTS, "an op is read back from k fragments") \
+	X(LOAD_LEG_LOST, "a leg goes away while an op is read back from it: others are asked") \
+	X(LOAD_SILENT, "a leg does not answer for an op that is read back: it is asked again") \
+	X(COPY_INTERRUPTED, "a resync is interrupted") \
+	X(COPY_CHUNK_AGAIN, "a chunk has to be copied once more") \
+	X(COPY_READ_TOO_LATE, "a chunk was read for a resync that is over") \
+	X(COPY_NO_BUFFER, "a resync waits for buffers") \
+	X(COPY_MAP_SILENT, "a leg that was asked what has changed does not answer") \
+	X(COPY_MAP_TOO_LATE, "what has changed is told for a resync that is over")
 
 enum hf_sometimes {
 #define X(name, words) HF_AT_##name,

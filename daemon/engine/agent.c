@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/sometimes.h"
 #include "engine/peer.h"
 
 #define TICK_NS (200 * HF_MS)
@@ -108,6 +109,7 @@ static void on_stopped(void *ctx, struct hf_volume_run *run)
 	av->tries++;
 	av->retry_at = hf_reactor_now(a->r) + (wait < RETRY_MAX_NS ? wait : RETRY_MAX_NS);
 	hf_volume_run_free(run);
+	HF_SOMETIMES_IF(AGENT_STEPPED_DOWN, av->stepping_down != NULL);
 	if (av->stepping_down)		/* who asked for it claims the volume now; should it die, we take it again */
 		av->retry_at = hf_reactor_now(a->r) + RETRY_MAX_NS;
 	step_down_done(a, av);
@@ -201,6 +203,8 @@ static void on_stepped_down(struct hf_admin_call *call, int result, const char *
 	struct hf_agent_step *x = call->ctx;
 
 	(void)words;
+	HF_SOMETIMES_IF(AGENT_STEP_ANSWER_LATE, !x->av);
+	HF_SOMETIMES_IF(AGENT_STEP_REFUSED, x->av && result);
 	if (x->av && result)
 		hf_info("volume %s: its primary %s did not step down: %s", x->av->record.name, x->av->record.primary,
 			hf_strerror(result));
@@ -225,6 +229,7 @@ static void on_record_read(struct hf_cluster_req *q, int result, const struct hf
 	}
 	if (result == 0 && count == 1 && hf_record_decode(items[0].value, &r, &err) == 0 &&
 	    hf_uuid_is_equal(&r.volume, &av->record.volume) && items[0].ver > av->ver) {
+		HF_SOMETIMES(AGENT_COPY_OLD);
 		av->record = r;
 		av->ver = items[0].ver;
 	}
@@ -256,6 +261,7 @@ int hf_agent_promote(struct hf_agent *a, struct hf_agent_volume *av, bool accept
 {
 	if (av->run && av->run->open)
 		return -EALREADY;
+	HF_SOMETIMES_IF(AGENT_PROMOTED_TWICE, (av->run && !av->run->open) || av->step);
 	if (av->run && !accept_loss)
 		return -EINPROGRESS;
 	if (av->run) {			/* one that waits for legs: the operator's word lets it go on */
@@ -278,6 +284,7 @@ static void on_step_down(void *ctx, const struct hf_uuid *leg, void *call)
 	struct hf_volume_run *run = hf_host_find_volume(&a->host, leg, &index);
 	struct hf_agent_volume *av = run && !run->stopping ? volume_of(a, run) : NULL;
 
+	HF_SOMETIMES_IF(AGENT_STEP_NOTHING, !av);
 	if (!av || av->stepping_down) {
 		hf_host_admin_done(&a->host, call, 0, "");
 		return;
@@ -291,10 +298,12 @@ static void consider(struct hf_agent *a, struct hf_agent_volume *av)
 {
 	bool ours = strcmp(av->record.primary, a->self.name) == 0;
 
+	HF_SOMETIMES_IF(AGENT_STEP_TIMEOUT, av->step && hf_reactor_now(a->r) >= av->step->deadline);
 	if (av->step && hf_reactor_now(a->r) >= av->step->deadline)
 		step_over(av);
 	if (av->run || av->gone || !ours || !a->ready || a->stopping)
 		return;
+	HF_SOMETIMES_IF(AGENT_SERVES_AGAIN, hf_reactor_now(a->r) >= av->retry_at);
 	if (hf_reactor_now(a->r) >= av->retry_at)
 		start_volume(a, av, false, false);
 }
@@ -327,6 +336,7 @@ static void take_volume(struct hf_agent *a, const struct hf_cluster_item *item)
 	if (item->ver > av->ver || av->ver == 0) {
 		av->record = r;
 		av->ver = item->ver;
+		HF_SOMETIMES_IF(AGENT_NEWS_OF_OURS, av->run && item->ver != av->run->core->ver);
 		if (av->run && item->ver != av->run->core->ver)
 			hf_volume_run_poke(av->run);
 	}
@@ -434,6 +444,7 @@ static void on_listed(struct hf_cluster_req *q, int result, const struct hf_clus
 		if (first)
 			a->ops->ready(a->ctx, 0, NULL);
 	} else {
+		HF_SOMETIMES(AGENT_LIST_FAILS);
 		hf_warn("cluster store: %s; trying again", hf_strerror(result));
 	}
 	tell_fresh(a, result);
@@ -507,6 +518,7 @@ static void fail_start(struct hf_agent *a, int result, const char *why)
 		a->ops->ready(a->ctx, result, why);
 		return;
 	}
+	HF_SOMETIMES(AGENT_START_AGAIN);
 	hf_warn("cluster store: %s (%s); trying again", why, hf_strerror(result));
 	hf_timer_set(a->r, &a->tick, hf_reactor_now(a->r) + RETRY_MIN_NS);
 }
@@ -524,6 +536,7 @@ static void on_self_put(struct hf_cluster_req *q, int result, const struct hf_cl
 	if (a->stopping)
 		return;
 	if (result) {
+		HF_SOMETIMES(AGENT_SELF_AGAIN);
 		put_self(a);		/* changed or uncertain: read it and write again */
 		return;
 	}

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/sometimes.h"
 #include "engine/agent.h"
 
 #define RETRY_NS (2 * HF_SEC)
@@ -65,14 +66,17 @@ static void open_failed(struct hf_agent_leg *l, int err, const char *why)
 
 	switch (err) {
 	case -ENOENT:
+		HF_SOMETIMES(AGENT_LEG_MISSING);
 		l->state = HF_AGENT_LEG_MISSING;
 		break;
 	case -EUCLEAN:
 	case -EBADMSG:
 	case -ESTALE:
+		HF_SOMETIMES(AGENT_LEG_DAMAGED);
 		l->state = HF_AGENT_LEG_DAMAGED;
 		break;
 	default:
+		HF_SOMETIMES(AGENT_LEG_UNREADABLE);
 		l->state = HF_AGENT_LEG_WAITING;
 		break;
 	}
@@ -103,6 +107,7 @@ static void on_opened(void *ctx, struct hf_store *s, int err, const char *why)
 	hf_leg_run_init(&l->run, &a->host, s, &leg_events, a);
 	hf_host_add_leg(&a->host, &l->run);
 	hf_store_status(s, &st);
+	HF_SOMETIMES_IF(AGENT_LEG_SUSPECT, st.suspect);
 	if (st.suspect)
 		a->ops->event(a->ctx, "leg-suspect", l->volume, a->self.name,
 			      "the end of its log is unreadable; its peers repair it");

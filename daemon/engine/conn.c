@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 
 #define TX_DATA_MAX HF_WIRE_FRAME_MAX		/* data frames gather up to here */
 #define TX_CAP (2 * HF_WIRE_FRAME_MAX)		/* the rest is for control frames */
@@ -55,14 +56,17 @@ static int64_t take_frames(struct hf_conn *c, const uint8_t *p, uint32_t len)
 		uint32_t total;
 
 		if (why) {
+			HF_SOMETIMES(CONN_BAD_HEADER);
 			hf_conn_kill(c, why);
 			return -1;
 		}
 		hf_wire_header_decode(p + at, &h);
 		total = HF_WIRE_HEADER + h.meta_len + h.data_len;
+		HF_SOMETIMES_IF(CONN_SPLIT_FRAME, len - at < total);
 		if (len - at < total)
 			break;
 		if (!hf_wire_meta_check(p + at, p + at + HF_WIRE_HEADER)) {
+			HF_SOMETIMES(CONN_BAD_META);
 			hf_conn_kill(c, "bad meta checksum");
 			return -1;
 		}
@@ -79,6 +83,7 @@ static void start_recv(struct hf_conn *c)
 	if (c->rx_head == c->rx_tail) {
 		c->rx_head = c->rx_tail = 0;	/* the common case: the same warm bytes again */
 	} else if (RX_CAP - c->rx_head < HF_WIRE_FRAME_MAX) {
+		HF_SOMETIMES(CONN_BYTES_MOVED);
 		memmove(c->rx, c->rx + c->rx_head, c->rx_tail - c->rx_head);
 		c->rx_tail -= c->rx_head;
 		c->rx_head = 0;
@@ -255,6 +260,7 @@ uint8_t *hf_conn_reserve(struct hf_conn *c, uint32_t meta, uint32_t data, bool c
 	if (c->dead)
 		return NULL;
 	if (!control && have && have + need > TX_DATA_MAX) {
+		HF_SOMETIMES(CONN_FULL);
 		c->want_room = true;
 		return NULL;
 	}

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/sometimes.h"
 #include "engine/leg_run.h"
 #include "engine/peer.h"
 #include "engine/volume_run.h"
@@ -83,6 +84,8 @@ static void reply_none(struct hf_host *h, struct hf_conn *c, const struct hf_wir
 	struct hf_wire_header out = { .type = (uint8_t)(hdr->type + 1), .leg = hdr->leg, .tag = hdr->tag };
 	uint8_t *meta = hf_conn_reserve(c, 1024, 0, true);
 
+	HF_SOMETIMES_IF(HOST_LEG_OPENING, result == HF_LEG_WRONG_STATE);
+	HF_SOMETIMES_IF(HOST_LEG_UNKNOWN, result == HF_LEG_NONE);
 	if (!meta)
 		return;
 	switch (hdr->type) {
@@ -172,9 +175,11 @@ static bool greet(struct inbound *in, const struct hf_wire_header *hdr, const ui
 		if (old == in || !old->greeted || strcmp(old->conn.name, m.host) != 0)
 			continue;
 		if (hf_uuid_is_equal(&old->conn.instance, &m.instance) && old->conn.generation > m.generation) {
+			HF_SOMETIMES(HOST_OLD_CONN_REFUSED);
 			hf_conn_kill(&in->conn, "older than the connection that is there");
 			return false;
 		}
+		HF_SOMETIMES(HOST_CONN_REPLACED);
 		hf_conn_kill(&old->conn, "replaced by a newer connection");
 		hf_leg_run_conn_gone(h, &old->conn);
 	}
@@ -290,6 +295,7 @@ static void on_tick(struct hf_timer *t)
 	hf_list_each(&h->inbound, n) {
 		struct inbound *in = hf_container_of(n, struct inbound, link);
 
+		HF_SOMETIMES_IF(HOST_CONN_SILENT, now >= in->conn.last_rx + INBOUND_SILENCE_NS && !in->conn.dead);
 		if (now >= in->conn.last_rx + INBOUND_SILENCE_NS)
 			hf_conn_kill(&in->conn, "silent");
 	}
@@ -388,6 +394,7 @@ void hf_host_admin_done(struct hf_host *h, void *opaque, int result, const char 
 	uint8_t *meta = c ? hf_conn_reserve(c, 512, 0, true) : NULL;
 
 	(void)h;
+	HF_SOMETIMES_IF(HOST_CALLER_GONE, !c);
 	if (meta) {
 		strncpy(m.words, words ? words : "", sizeof(m.words) - 1);
 		out.meta_len = hf_wire_done_encode(meta, &m);
@@ -444,6 +451,7 @@ void hf_host_peer_lost(struct hf_host *h, struct hf_peer *p)
 
 		if (call->peer != p)
 			continue;
+		HF_SOMETIMES(HOST_CALL_LOST);
 		hf_list_del(&call->link);
 		call->done(call, -EHOSTUNREACH, "the connection to the host was lost");
 	}

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/sometimes.h"
 #include "codec/csum.h"
 #include "core/entry.h"
 
@@ -73,6 +74,7 @@ static void refuse_stale(struct hf_leg_run *l, struct hf_conn *c, hf_epoch epoch
 	struct hf_wire_header out = { .type = HF_WIRE_ACK, .leg = l->id.leg, .epoch = epoch };
 	uint8_t *meta = hf_conn_reserve(c, 128, 0, true);
 
+	HF_SOMETIMES(RUN_REFUSES_DEPOSED);
 	if (!meta)
 		return;
 	out.meta_len = hf_wire_ack_encode(meta, &m);
@@ -100,6 +102,7 @@ static void drop_held(struct hf_leg_run *l)
 	hf_list_each(&l->held, n) {
 		struct held *x = hf_container_of(n, struct held, link);
 
+		HF_SOMETIMES(RUN_HELD_DROPPED);
 		if (x->hdr.epoch < l->core.state.promised)
 			refuse_stale(l, x->conn, x->hdr.epoch);
 		held_free(l, x);
@@ -120,6 +123,7 @@ static void hold(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wire_h
 	x->conn = c;
 	x->hdr = *h;
 	memcpy(x->bytes, meta, h->meta_len);
+	HF_SOMETIMES(RUN_HELD);
 	memcpy(x->bytes + h->meta_len, data, h->data_len);
 	hf_list_init(&x->link);
 	hf_list_add_tail(&l->held, &x->link);
@@ -139,6 +143,7 @@ void hf_leg_run_fail(struct hf_leg_run *l, const char *why)
 		l->events->failed(l->ctx, l, why);
 	ack_later(l);
 	drop_held(l);
+	HF_SOMETIMES_IF(RUN_FAILS_AT_PROMISE, l->promise_ready);
 	if (l->promise_ready)
 		maybe_promise(l);	/* what it waited for never becomes durable: the answer is FAILED */
 }
@@ -212,6 +217,7 @@ static void maybe_promise(struct hf_leg_run *l)
 	struct hf_leg_control *q = current(l);
 
 	l->promise_ready = true;
+	HF_SOMETIMES_IF(RUN_PROMISE_WAITS, l->durable_ticket < l->appended_ticket && !l->failed);
 	if (l->durable_ticket < l->appended_ticket && !l->failed)
 		return;
 	l->promise_ready = false;
@@ -241,9 +247,11 @@ static void serve_prepare(struct hf_leg_run *l)
 		control_done(l);
 		return;
 	}
+	HF_SOMETIMES_IF(RUN_STREAM_TAKEN_OVER, l->stream && l->stream != q->conn && l->stream_epoch < q->hdr.epoch);
 	if (l->stream_epoch < q->hdr.epoch)
 		l->stream = NULL;	/* the old primary gets no more answers but a refusal */
 	drop_held(l);
+	HF_SOMETIMES_IF(RUN_PROMISED_ALREADY, !persist);
 	if (!persist) {
 		maybe_promise(l);
 		return;
@@ -259,6 +267,7 @@ static void adopt_finished(struct hf_leg_run *l, int result)
 	struct hf_store_status st;
 
 	if (result) {
+		HF_SOMETIMES(RUN_FAILS_AT_ADOPT);
 		hf_leg_run_fail(l, "the adopted history could not be written");
 		reply_adopted(l, q->conn, HF_LEG_FAILED, q->m.adopt.epoch, false);
 		control_done(l);
@@ -298,6 +307,7 @@ static void serve_adopt(struct hf_leg_run *l)
 	uint32_t chain;
 
 	drop_held(l);
+	HF_SOMETIMES_IF(RUN_ADOPT_STALE, result == HF_LEG_STALE);
 	if (result == HF_LEG_OK && plan->need_chain && hf_store_chain(l->store, plan->base, &epoch, &chain) != 0)
 		result = HF_LEG_WRONG_STATE;
 	if (result != HF_LEG_OK) {
@@ -349,6 +359,7 @@ static void serve_synced(struct hf_leg_run *l)
 	int result = hf_leg_synced(&l->core, q->hdr.epoch, &l->put.state);
 
 	if (result != HF_LEG_OK) {
+		HF_SOMETIMES(RUN_SYNCED_STALE);
 		reply_synced(l, q, (uint8_t)result);
 		control_done(l);
 		return;
@@ -398,6 +409,9 @@ static void queue_control(struct hf_leg_run *l, struct hf_conn *c, const struct 
 		       : h->type == HF_WIRE_ADOPT ? q->m.adopt.epoch
 						  : h->epoch;
 	l->queue_count++;
+	HF_SOMETIMES_IF(RUN_CONTROL_WAITS, l->busy);
+	HF_SOMETIMES_IF(RUN_PREPARE_DURING_ADOPT, l->busy && h->type == HF_WIRE_PREPARE &&
+							  current(l)->hdr.type == HF_WIRE_ADOPT);
 	next_control(l);
 }
 
@@ -462,6 +476,7 @@ static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct h
 	err = hf_store_append(l->store, e, data, &ticket);
 	if (err == -ESTALE) {
 		/* The table cannot tell any more which is newer: the primary reads that chunk again (H23). */
+		HF_SOMETIMES(RUN_RESYNC_REDO);
 		l->resync_done++;
 		send_ack(l, c, HF_LEG_OK, l->stream_epoch, 0, e->lba + 1);
 		return HF_LEG_OK;
@@ -469,6 +484,7 @@ static int append_resync(struct hf_leg_run *l, struct hf_conn *c, const struct h
 	if (err)
 		return append_error(err);
 	l->appended_ticket = ticket;
+	HF_SOMETIMES_IF(RUN_REPAIRED, !counted);
 	if (counted)
 		l->resync_ticket[(l->resync_head + l->resync_count++) % HF_LEG_RESYNC_MAX] = ticket;
 	return HF_LEG_OK;
@@ -542,6 +558,7 @@ static bool append_frame(struct hf_leg_run *l, struct hf_conn *c, const struct h
 		hf_wire_entry_decode(meta, h->meta_len, &pos, &e);
 		len = hf_entry_has_payload(&e) ? e.nblocks * frag_size(l) : 0;
 		if (len > h->data_len - at || !data_is_intact(l, &e, data + at)) {
+			HF_SOMETIMES(RUN_BAD_DATA);
 			hf_conn_kill(c, "bad data checksum");
 			return true;
 		}
@@ -549,6 +566,7 @@ static bool append_frame(struct hf_leg_run *l, struct hf_conn *c, const struct h
 		at += len;
 		l->bytes += len;
 	}
+	HF_SOMETIMES_IF(RUN_FRAME_REFUSED, result != HF_LEG_OK && result != APPEND_NO_ROOM);
 	if (result == APPEND_NO_ROOM)
 		return false;
 	if (result != HF_LEG_OK) {
@@ -574,6 +592,7 @@ static void on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_w
 		return;
 	}
 	if (c != l->stream || h->epoch != l->stream_epoch || (adopting && h->count)) {
+		HF_SOMETIMES_IF(RUN_OTHER_STREAM, c != l->stream || h->epoch != l->stream_epoch);
 		send_ack(l, c, l->failed ? HF_LEG_FAILED : HF_LEG_WRONG_STATE, h->epoch, 0, 0);
 		return;
 	}
@@ -583,6 +602,7 @@ static void on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_w
 	}
 	/* First, so that what is committed can be applied: or a log full of ops that wait for this would stay full. */
 	take_commit(l, h->commit);
+	HF_SOMETIMES_IF(RUN_BEHIND_HELD, h->count && !hf_list_is_empty(&l->held));
 	if ((h->count && !hf_list_is_empty(&l->held)) || !append_frame(l, c, h, meta, data))
 		hold(l, c, h, meta, data);
 }
@@ -592,6 +612,7 @@ static void on_activated(struct hf_store_put *p, int result)
 	struct hf_leg_run *l = hf_container_of(p, struct hf_leg_run, activate);
 
 	l->activating = false;
+	HF_SOMETIMES_IF(RUN_ACTIVATED_NO_STREAM, !result && !l->stream);
 	if (result) {
 		hf_leg_run_fail(l, "the adopted history could not be written");
 		return;
@@ -627,8 +648,11 @@ static void on_store_room(void *ctx)
 	while (n != &l->held && !l->failed) {
 		struct held *x = hf_container_of(n, struct held, link);
 
-		if (!append_frame(l, x->conn, &x->hdr, x->bytes, x->bytes + x->hdr.meta_len))
+		if (!append_frame(l, x->conn, &x->hdr, x->bytes, x->bytes + x->hdr.meta_len)) {
+			HF_SOMETIMES(RUN_HELD_STILL);
 			return;
+		}
+		HF_SOMETIMES(RUN_HELD_TAKEN);
 		held_free(l, x);
 		n = l->held.next;
 	}
@@ -679,10 +703,12 @@ static void read_reply(struct leg_read *r)
 	uint8_t *meta;
 
 	if (!r->conn) {
+		HF_SOMETIMES(RUN_READ_UNWANTED);
 		read_free(r);
 		return;
 	}
 	meta = hf_conn_reserve(r->conn, 1024, len, false);
+	HF_SOMETIMES_IF(RUN_READ_NO_ROOM, !meta && !r->conn->dead);
 	if (!meta)
 		return;			/* again when the connection has room, or never when it is gone */
 	memcpy(m.block_crc, r->rd.block_crc, r->rd.nblocks * sizeof(m.block_crc[0]));
@@ -724,6 +750,8 @@ static void on_read(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wir
 		return;
 	}
 	if (l->failed || l->core.state.inconsistent || h->epoch != l->core.state.promised || l->core.last < m.seq) {
+		HF_SOMETIMES_IF(RUN_READ_FAILED, l->failed);
+		HF_SOMETIMES_IF(RUN_READ_DEPOSED, !l->failed && h->epoch < l->core.state.promised);
 		refuse_read(l, c, h, l->failed ? -EIO : -ESTALE);
 		return;
 	}
@@ -805,6 +833,7 @@ static void on_fetch(struct hf_leg_run *l, struct hf_conn *c, const struct hf_wi
 	}
 	if (fetch_reply(l, c, h, &m))
 		return;
+	HF_SOMETIMES(RUN_FETCH_NO_ROOM);
 	x = malloc(sizeof(*x));
 	if (!x)
 		return;			/* the primary asks again */
@@ -939,6 +968,7 @@ static void forget_conn(struct hf_leg_run *l, const struct hf_conn *c)
 	hf_list_each(&l->held, hn) {
 		struct held *x = hf_container_of(hn, struct held, link);
 
+		HF_SOMETIMES_IF(RUN_HELD_CUT_OFF, c && x->conn == c);
 		if (!c || x->conn == c)
 			held_free(l, x);
 	}
@@ -990,6 +1020,7 @@ void hf_leg_run_tick(struct hf_leg_run *l)
 	}
 	if (l->flushed_ticket == l->rest_ticket || now < l->rest_since + REST_NS)
 		return;
+	HF_SOMETIMES(RUN_RESTS);
 	l->flushing = true;
 	l->flushed_ticket = l->rest_ticket;
 	l->flush.done = on_flushed;

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/sometimes.h"
 #include "engine/leg_run.h"
 #include "engine/volume_run.h"
 
@@ -135,6 +136,7 @@ static void on_connected(struct hf_io *io)
 {
 	struct hf_peer *p = hf_container_of(io, struct hf_peer, connect);
 
+	HF_SOMETIMES_IF(PEER_REFUSED, io->result < 0);
 	if (p->host->stopping || io->result < 0) {
 		if (io->result >= 0)
 			hf_close(p->host->r, (int)io->result);
@@ -215,11 +217,14 @@ void hf_peer_tick(struct hf_peer *p, hf_nsec now)
 			dial(p, now);
 		break;
 	case HF_PEER_CONNECTING:
+		HF_SOMETIMES_IF(PEER_DIAL_TIMEOUT, now >= p->dialled_at + DIAL_NS);
 		if (now >= p->dialled_at + DIAL_NS)
 			hf_io_cancel(p->host->r, &p->connect);
 		break;
 	case HF_PEER_HELLO:
 	case HF_PEER_UP:
+		HF_SOMETIMES_IF(PEER_SILENT, now >= p->conn.last_rx + SILENCE_NS && !p->conn.dead);
+		HF_SOMETIMES_IF(PEER_NO_WELCOME, now >= p->conn.last_rx + SILENCE_NS && p->state == HF_PEER_HELLO);
 		if (now >= p->conn.last_rx + SILENCE_NS)
 			hf_conn_kill(&p->conn, "no heartbeat");
 		else if (strcmp(p->addr, p->dialled) != 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "codec/csum.h"
 #include "core/entry.h"
 #include "engine/leg_run.h"
@@ -42,13 +43,16 @@ static hf_legs load_sources(struct hf_volume_run *v, hf_seq seq)
 		if (!(holders & HF_LEG_BIT(i)) || !hf_volume_run_conn(v, i) ||
 		    v->core->leg[i].state != HF_VLEG_PROMISED)
 			continue;
-		if (hf_frag_is_whole(v->core->record.geometry, v->core->record.leg[i].frag))
+		if (hf_frag_is_whole(v->core->record.geometry, v->core->record.leg[i].frag)) {
+			HF_SOMETIMES(LOAD_FROM_WHOLE);
 			return HF_LEG_BIT(i);
+		}
 		if (count < v->core->record.geometry.k) {
 			frags |= HF_LEG_BIT(i);
 			count++;
 		}
 	}
+	HF_SOMETIMES_IF(LOAD_FROM_FRAGMENTS, count == v->core->record.geometry.k);
 	return count == v->core->record.geometry.k ? frags : 0;
 }
 
@@ -262,6 +266,7 @@ void hf_volume_load_answer(struct hf_volume_run *v, uint32_t leg, const struct h
 
 void hf_volume_load_leg_lost(struct hf_volume_run *v, uint32_t leg)
 {
+	HF_SOMETIMES_IF(LOAD_LEG_LOST, v->load.active && (v->load.asked & ~v->load.got & HF_LEG_BIT(leg)));
 	if (v->load.active && (v->load.asked & ~v->load.got & HF_LEG_BIT(leg)))
 		load_next(v);
 }
@@ -269,6 +274,7 @@ void hf_volume_load_leg_lost(struct hf_volume_run *v, uint32_t leg)
 /* An answer that never comes: ask again, perhaps others. */
 void hf_volume_load_retry(struct hf_volume_run *v)
 {
+	HF_SOMETIMES_IF(LOAD_SILENT, v->load.active && hf_reactor_now(v->host->r) >= v->load.asked_at + MAP_WAIT_NS);
 	if (v->load.active && hf_reactor_now(v->host->r) >= v->load.asked_at + MAP_WAIT_NS)
 		load_next(v);
 }
@@ -317,6 +323,7 @@ void hf_volume_resync_start(struct hf_volume_run *v, uint32_t leg, hf_seq from)
 
 void hf_volume_resync_stop(struct hf_volume_run *v, uint32_t leg)
 {
+	HF_SOMETIMES_IF(COPY_INTERRUPTED, v->resync[leg] && v->resync[leg]->active);
 	if (v->resync[leg])
 		v->resync[leg]->active = false;
 }
@@ -333,6 +340,7 @@ struct copy {
 
 static void put_back(struct hf_resync *x, uint64_t chunk)
 {
+	HF_SOMETIMES(COPY_CHUNK_AGAIN);
 	if (x->redo_count < HF_RESYNC_REDO)
 		x->redo[x->redo_count++] = chunk;
 	else
@@ -378,6 +386,7 @@ static void on_chunk_read(struct hf_read_op *op, int result)
 		if (!sent || next < c->end)
 			put_back(x, op->lba / HF_CHUNK_BLOCKS);
 	}
+	HF_SOMETIMES_IF(COPY_READ_TOO_LATE, !x->active || x->run != c->run);
 	hf_buf_put(c->buf);
 	free(c);
 }
@@ -397,6 +406,7 @@ static bool copy_chunk(struct hf_volume_run *v, uint32_t leg, uint64_t chunk)
 	c->end = 0;
 	c->buf = hf_buf_new(v->host->pool, HF_CHUNK_BLOCKS * HF_BLOCK);
 	if (!c->buf) {
+		HF_SOMETIMES(COPY_NO_BUFFER);
 		free(c);
 		return false;
 	}
@@ -433,6 +443,7 @@ void hf_volume_resync_pump(struct hf_volume_run *v, uint32_t leg)
 		}
 	}
 	/* A leg that was asked may go away without an answer. */
+	HF_SOMETIMES_IF(COPY_MAP_SILENT, x->map_asked && hf_reactor_now(v->host->r) >= x->map_asked_at + MAP_WAIT_NS);
 	if (x->map_asked && hf_reactor_now(v->host->r) >= x->map_asked_at + MAP_WAIT_NS)
 		x->map_asked = false;
 	if (x->chunk_next == x->chunk_count && !x->map_done && !x->map_asked) {
@@ -451,6 +462,7 @@ void hf_volume_resync_map(struct hf_volume_run *v, uint64_t tag, const struct hf
 	struct hf_resync *x = target < HF_LEGS_MAX ? v->resync[target] : NULL;
 
 	/* guard H22: a map asked for by an earlier run is older than this run's base: it lacks what changed since */
+	HF_SOMETIMES_IF(COPY_MAP_TOO_LATE, x && (!x->active || x->run != tag >> 8));
 	if (!x || !x->active || x->run != tag >> 8 || !x->map_asked || x->chunk_next != x->chunk_count)
 		return;
 	memcpy(x->chunk, m->chunk, m->count * sizeof(m->chunk[0]));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "codec/csum.h"
 #include "engine/leg_run.h"
 #include "engine/peer.h"
@@ -82,6 +83,8 @@ static void repair(struct hf_read_op *op)
 	struct hf_volume_run *v = op->v;
 
 	for (uint32_t i = 0; op->repair && i < v->core->record.leg_count; i++) {
+		HF_SOMETIMES_IF(READ_REPAIR_TOO_LATE, (op->repair & HF_LEG_BIT(i)) &&
+							      !hf_volume_is_readable(v->core, i));
 		/* One that has left the set meanwhile gets its blocks by its resync. */
 		if (!(op->repair & HF_LEG_BIT(i)) || !hf_volume_is_readable(v->core, i))
 			continue;
@@ -91,6 +94,7 @@ static void repair(struct hf_read_op *op)
 			if (!hf_volume_send_resync(v, i, op->seq, op->lba + b, 1, op->zero >> b & 1,
 						   op->buf->data + (size_t)b * HF_BLOCK))
 				break;
+			HF_SOMETIMES(READ_REPAIRED);
 			v->repaired_blocks++;
 			v->owner->repaired(v->ctx, v, i, op->lba + b);
 		}
@@ -114,6 +118,7 @@ static void have_data(struct hf_read_op *op)
 	}
 	/* guard I10: the check comes after the data; a pause of this host in between is harmless (H42) */
 	if (!hf_volume_may_answer_read(v->core, hf_reactor_now(v->host->r))) {
+		HF_SOMETIMES(READ_LEASE_REFUSED);
 		op->plan = 0;
 		park(op);		/* read again once the leases are back: the data may be old by then */
 		return;
@@ -144,6 +149,7 @@ static void whole_answer(struct hf_read_op *op, uint32_t leg, uint64_t zero, uin
 	for (uint32_t b = 0; verify && b < op->nblocks; b++)
 		if (hf_crc32c(op->buf->data + (size_t)b * HF_BLOCK, HF_BLOCK) != crc[b])
 			bad |= 1ull << b;
+	HF_SOMETIMES_IF(READ_BAD_WHOLE, bad != 0);
 	if (bad) {
 		note_bad(op, leg, bad);
 		start(op);
@@ -185,6 +191,7 @@ static void decode(struct hf_read_op *op)
 			continue;
 		op->zero &= op->frag_zero[i];
 		if (op->frag_bad[i]) {
+			HF_SOMETIMES(READ_BAD_FRAGMENT);
 			note_bad(op, i, op->frag_bad[i]);
 			again = true;
 		}
@@ -205,6 +212,7 @@ static void decode(struct hf_read_op *op)
 		}
 	}
 	drop_frags(op);
+	HF_SOMETIMES_IF(READ_MIXED, mixed);
 	if (mixed && !again && ++op->tries < TRIES_MAX) {
 		op->plan = 0;
 		park(op);		/* guard H21: equal versions only */
@@ -256,6 +264,8 @@ static void no_plan(struct hf_read_op *op)
 		op_done(op, -EIO);
 		return;
 	}
+	HF_SOMETIMES_IF(READ_WAITS_FOR_LEGS, !op->bad && !op->silent);
+	HF_SOMETIMES_IF(READ_ALL_TRIED, op->bad != 0);
 	op->bad = op->silent = 0;
 	op->plan = 0;
 	park(op);
@@ -286,6 +296,7 @@ static void start(struct hf_read_op *op)
 		struct hf_leg_run *l = hf_volume_run_local_leg(v, leg);
 
 		if (!l || l->failed) {
+			HF_SOMETIMES(READ_LOCAL_FAILED);
 			note_bad(op, leg, 0);
 			start(op);
 			return;
@@ -312,6 +323,7 @@ void hf_volume_read_answer(struct hf_volume_run *v, uint32_t leg, struct hf_conn
 	struct hf_wire_read_data m;
 	uint32_t fs = hf_frag_size(v->core->record.geometry, v->core->record.leg[leg].frag);
 
+	HF_SOMETIMES_IF(READ_ANSWER_LATE, !op || op->tag != h->tag);
 	if (!op || op->tag != h->tag || !(op->waiting & HF_LEG_BIT(leg)))
 		return;
 	if (hf_wire_read_data_decode(meta, h->meta_len, &m) ||
@@ -326,6 +338,7 @@ void hf_volume_read_answer(struct hf_volume_run *v, uint32_t leg, struct hf_conn
 		return;
 	}
 	if (m.result == -EAGAIN || m.result == -ESTALE) {
+		HF_SOMETIMES(READ_NOT_NOW);
 		op->plan = 0;
 		op->waiting = 0;
 		drop_frags(op);
@@ -387,6 +400,7 @@ void hf_volume_read_leg_lost(struct hf_volume_run *v, uint32_t leg)
 	for (uint32_t i = 0; i < HF_READS_MAX && v->reads; i++) {
 		struct hf_read_op *op = v->read[i];
 
+		HF_SOMETIMES_IF(READ_LEG_LOST, op && (op->waiting & HF_LEG_BIT(leg)) && !op->local);
 		if (op && (op->waiting & HF_LEG_BIT(leg)) && !op->local)
 			start(op);
 	}
@@ -407,6 +421,7 @@ void hf_volume_read_retry(struct hf_volume_run *v)
 
 		if (!op || op->local || !op->waiting || now < op->asked_at + READ_WAIT_NS)
 			continue;
+		HF_SOMETIMES(READ_LEG_SILENT);
 		op->silent |= op->waiting;
 		start(op);
 	}

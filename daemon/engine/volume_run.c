@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/sometimes.h"
 #include "codec/csum.h"
 #include "engine/leg_run.h"
 #include "engine/peer.h"
@@ -72,6 +73,7 @@ static void on_got(struct hf_cluster_req *q, int result, const struct hf_cluster
 static void get_record(struct hf_volume_run *v)
 {
 	if (v->getting) {
+		HF_SOMETIMES(VOLUME_GET_AGAIN);
 		v->get_again = true;
 		return;
 	}
@@ -186,6 +188,8 @@ static void drain_pending(struct hf_volume_run *v)
 		if (is_within(v, q))
 			hf_volume_read_request(v, q);
 	}
+	HF_SOMETIMES_IF(VOLUME_IN_FLIGHT_FULL, v->open && v->in_flight >= v->host->in_flight_max &&
+						       !hf_list_is_empty(&v->pending));
 	/* A leg's log must be able to hold all that it does not know as committed, or it would wait for itself. */
 	while (v->open && v->in_flight < v->host->in_flight_max && hf_volume_can_admit(v->core) &&
 	       !hf_list_is_empty(&v->pending)) {
@@ -249,6 +253,7 @@ static void drop_pending(struct hf_volume_run *v, struct hf_list *list, const st
 	hf_list_each(list, n) {
 		struct hf_request *q = hf_container_of(n, struct hf_request, link);
 
+		HF_SOMETIMES_IF(VOLUME_PENDING_LEFT, s && q->session == s);
 		if (s && q->session != s)
 			continue;
 		hf_list_del(&q->link);
@@ -354,6 +359,7 @@ static void begin_stop(struct hf_volume_run *v)
 		s->fenced(s, v->core->stop_why);
 	}
 	for (uint32_t i = 0; i < HF_WINDOW; i++) {
+		HF_SOMETIMES_IF(VOLUME_STOPS_IN_WRITE, v->slot[i].req != NULL);
 		if (v->slot[i].req)
 			hf_volume_run_finish(v, v->slot[i].req, -ESHUTDOWN);
 		release_slot(&v->slot[i]);
@@ -375,6 +381,8 @@ static void on_stop_task(struct hf_task *t)
 {
 	struct hf_volume_run *v = hf_container_of(t, struct hf_volume_run, stop_task);
 
+	HF_SOMETIMES_IF(VOLUME_STOP_WAITS_STORE, v->stopping && !v->stopped_told && (v->getting || v->cas_under_way));
+	HF_SOMETIMES_IF(VOLUME_STOP_WAITS_READS, v->stopping && !v->stopped_told && v->reads);
 	if (!v->stopping || v->stopped_told || v->getting || v->cas_under_way || v->reads ||
 	    !hf_list_is_empty(&v->finished))
 		return;
@@ -583,6 +591,7 @@ void hf_volume_run_answer(struct hf_volume_run *v, uint32_t leg, struct hf_conn 
 	}
 	switch (h->type) {
 	case HF_WIRE_PROMISE:
+		HF_SOMETIMES_IF(VOLUME_OLD_PROMISE, h->epoch && h->epoch < v->core->epoch);
 		if (hf_wire_promise_decode(meta, h->meta_len, &promise) ||
 		    (h->epoch != v->core->epoch && promise.result == HF_LEG_OK))
 			return;
@@ -647,6 +656,7 @@ void hf_volume_run_tick(struct hf_volume_run *v)
 		return;
 	hf_volume_read_retry(v);
 	hf_volume_load_retry(v);
+	HF_SOMETIMES_IF(VOLUME_SIZE_AGAIN, v->sizing && now_of(v) >= v->sizing_at + 200 * HF_MS);
 	if (v->sizing && now_of(v) >= v->sizing_at + 200 * HF_MS)
 		ask_size(v);
 	for (uint32_t i = 0; i < v->core->record.leg_count; i++)

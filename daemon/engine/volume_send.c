@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "codec/csum.h"
 #include "engine/leg_run.h"
 #include "engine/volume_run.h"
@@ -146,6 +147,7 @@ static hf_seq frame_end(struct hf_volume_run *v, hf_seq from, hf_seq to, uint32_
 		const struct hf_entry *e = &v->core->window[s % HF_WINDOW];
 		uint32_t m = hf_wire_entry_size(e), d = hf_entry_has_payload(e) ? e->nblocks * frag : 0;
 
+		HF_SOMETIMES_IF(SEND_SPLIT, *data + d > APPEND_DATA_MAX);
 		if (*meta + m > APPEND_META_MAX || *data + d > APPEND_DATA_MAX)
 			break;
 		*meta += m;
@@ -195,6 +197,7 @@ static bool send_from_log(struct hf_volume_run *v, uint32_t leg, struct hf_conn 
 	uint32_t meta_len;
 	uint8_t *meta;
 
+	HF_SOMETIMES(SEND_FROM_LOG);
 	if (!op_from_log(v, seq, &op)) {
 		hf_volume_run_step(v, &e);
 		return false;
@@ -223,6 +226,7 @@ void hf_volume_send_append(struct hf_volume_run *v, uint32_t leg, hf_seq from, h
 		hf_seq end = frame_end(v, from, to, frag, &meta_len, &data_len);
 		uint8_t *meta = hf_conn_reserve(c, meta_len, data_len, false);
 
+		HF_SOMETIMES_IF(SEND_NO_ROOM, !meta && !c->dead);
 		if (!meta)
 			return;
 		for (hf_seq s = from; s <= end; s++) {

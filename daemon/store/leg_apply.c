@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "store/leg_int.h"
 
 static void next_round(struct hf_store *s);
@@ -141,6 +142,7 @@ static int take_chunk(struct hf_store *s, uint64_t chunk)
 			c->seq = e->seq;
 			c->epoch = e->epoch;
 		}
+		HF_SOMETIMES_IF(APPLY_RESYNC_ZERO, e->type == HF_OP_RESYNC && (e->zero >> in & 1));
 		if (e->type == HF_OP_ZERO || (e->type == HF_OP_RESYNC && (e->zero >> in & 1)))
 			c->present &= (uint16_t)~(1u << b);
 		else
@@ -168,6 +170,7 @@ static int take_chunk(struct hf_store *s, uint64_t chunk)
 		x->chunk = chunk;
 		x->first = first;
 		x->read = (c->present & ~data & mask) != 0;
+		HF_SOMETIMES_IF(APPLY_KEEPS_NEIGHBOURS, x->read);
 		if (x->read)
 			a->dw_pages++;
 	}
@@ -211,6 +214,7 @@ static void round_synced(struct hf_io *io)
 	struct hf_store *s = hf_container_of(io, struct hf_store, sync_io);
 
 	if (io->result < 0) {
+		HF_SOMETIMES(STORE_SYNC_FAILS);
 		fail_apply(s, (int)io->result, "a sync failed");
 		return;
 	}
@@ -221,6 +225,7 @@ static void round_synced(struct hf_io *io)
 
 static void one_written(struct hf_store *s, int64_t result)
 {
+	HF_SOMETIMES_IF(STORE_IMAGE_FAILS, result < 0);
 	if (result < 0)
 		hf_leg_fail(s, (int)result, "the image cannot be written");
 	if (--s->apply.pending)
@@ -284,6 +289,7 @@ static void on_dw(struct hf_io *io)
 	struct hf_store *s = hf_container_of(io, struct hf_store, dw_io);
 
 	if (io->result < 0) {
+		HF_SOMETIMES(STORE_DW_FAILS);
 		fail_apply(s, (int)io->result, "the doublewrite area cannot be written");
 		return;
 	}
@@ -298,6 +304,7 @@ static uint32_t encode_page(struct hf_store *s, uint64_t number, void *to)
 
 	if (memcmp(p->chunk, none, sizeof(none)) != 0)
 		return hf_disk_page_encode(to, s->salt, number, p->chunk);
+	HF_SOMETIMES(APPLY_PAGE_EMPTY);
 	memset(to, 0, HF_DISK_PAGE);
 	return 0;
 }
@@ -347,6 +354,7 @@ static void on_sect_read(struct hf_io *io)
 	struct hf_store *s = hf_container_of(io, struct sect, io)->s;
 
 	/* Unreadable neighbours: their checksums tell readers, peers repair them. */
+	HF_SOMETIMES_IF(APPLY_NEIGHBOUR_UNREADABLE, io->result < 0);
 	if (io->result < 0)
 		memset(io->buf, 0xee, HF_SECTOR);
 	if (--s->apply.pending == 0)
@@ -367,6 +375,7 @@ static void next_round(struct hf_store *s)
 	a->sects = a->pages = a->dw_pages = 0;
 	while (a->chunk_next < a->chunk_count && (ret = take_chunk(s, a->chunk[a->chunk_next])) == 0)
 		a->chunk_next++;
+	HF_SOMETIMES_IF(APPLY_MORE_ROUNDS, ret > 0);
 	if (ret < 0) {
 		fail_apply(s, ret, "there is no space left on its disk");
 		return;
@@ -453,6 +462,7 @@ static void discard_next(struct hf_store *s)
 		idle(s);
 		return;
 	}
+	HF_SOMETIMES(APPLY_DISCARDS);
 	p = s->freed[--s->freed_old];
 	s->freed[s->freed_old] = s->freed[--s->freed_count];
 	s->phys_map[(p - 1) / 8] &= (uint8_t)~(1u << ((p - 1) % 8));
@@ -525,6 +535,7 @@ void hf_leg_apply_init(struct hf_store *s)
 void hf_store_checkpoint(struct hf_store *s, struct hf_store_flush *f)
 {
 	hf_list_init(&f->link);
+	HF_SOMETIMES_IF(FLUSH_DURING_CHECKPOINT, s->apply.phase != APPLY_IDLE);
 	hf_list_add_tail(&s->flushes, &f->link);
 	if (s->failed)
 		hf_task_defer(s->r, &s->flush_task);
@@ -591,6 +602,7 @@ static void drop_all(struct hf_store *s)
 	s->first_ticket = s->next_ticket;
 	s->visible_ticket = s->durable_ticket = s->next_ticket - 1;
 	/* The superblock is going to name the next batch: beyond all numbers that damage may have left in the ring. */
+	HF_SOMETIMES_IF(RESET_BEHIND_DAMAGE, s->batch_next <= s->batch_newest);
 	if (s->batch_next <= s->batch_newest)
 		s->batch_next = s->batch_newest + 1;
 	s->batch_first = s->batch_sent = s->batch_next;
@@ -617,6 +629,8 @@ static void reset_next(struct hf_store *s)
 {
 	struct hf_store_reset *x = s->reset;
 
+	HF_SOMETIMES_IF(RESET_WAITS_FOR_LOG, !hf_io_is_idle(&s->log_io));
+	HF_SOMETIMES_IF(RESET_WAITS_FOR_CHECKPOINT, s->reset_step == RESET_DRAIN && s->apply.phase != APPLY_IDLE);
 	if (!hf_io_is_idle(&s->log_io) || s->apply.phase != APPLY_IDLE)
 		return;
 	if (s->failed) {
@@ -629,6 +643,9 @@ static void reset_next(struct hf_store *s)
 			hf_task_defer(s->r, &s->kick);
 			return;
 		}
+		HF_SOMETIMES_IF(RESET_WIPES, x->wipe);
+		HF_SOMETIMES_IF(RESET_KEEPS, !x->wipe);
+		HF_SOMETIMES_IF(RESET_KEEPS_UNCOMMITTED, !x->wipe && s->commit < s->last);
 		if (x->wipe) {
 			if (x->size_blocks > s->size_blocks)
 				hf_leg_resize(s, x->size_blocks);

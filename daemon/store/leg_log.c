@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "core/entry.h"
 #include "store/leg_int.h"
 
@@ -139,6 +140,7 @@ static bool open_batch(struct hf_store *s, uint32_t stream)
 	if (ahead < need) {
 		if (room_wrapped(s) < need)
 			return false;
+		HF_SOMETIMES(LOG_GOES_ROUND);
 		s->fill_skip = s->sb.log_bytes - s->wpos;
 		ahead = room_wrapped(s);
 	}
@@ -191,6 +193,7 @@ static void on_log_written(struct hf_io *io)
 	struct batch *b = &s->batch[s->batch_sent % s->batch_room];
 
 	if (io->result < 0) {
+		HF_SOMETIMES(STORE_LOG_FAILS);
 		hf_leg_fail(s, (int)io->result, "the log cannot be written");
 		hf_leg_maybe_closed(s);
 		return;
@@ -211,6 +214,8 @@ static void on_kick(struct hf_task *t)
 	struct hf_store *s = hf_container_of(t, struct hf_store, kick);
 	struct batch *b;
 
+	HF_SOMETIMES_IF(LOG_GATHERS, s->fill_len && !hf_io_is_idle(&s->log_io));
+	HF_SOMETIMES_IF(LOG_TWO_BATCHES_WAIT, s->batch_next - s->batch_sent > 1);
 	if (s->failed || !hf_io_is_idle(&s->log_io))
 		return;
 	if (s->batch_sent == s->batch_next && s->fill_len)
@@ -255,6 +260,8 @@ bool hf_store_has_room(const struct hf_store *s, uint32_t nblocks, uint32_t chun
 		return true;		/* the append will say why not */
 	if (!s->reset && fits(s, nblocks * (s->frag + 8 + HF_DISK_ENTRY_HEAD), chunks))
 		return true;
+	HF_SOMETIMES_IF(LOG_FULL, !s->reset);
+	HF_SOMETIMES_IF(LOG_IN_RESET, s->reset != NULL);
 	m->want_room = true;
 	hf_leg_apply_maybe(m);
 	return false;
@@ -276,6 +283,7 @@ static uint64_t newer_blocks(const struct hf_store *s, hf_seq seq, uint64_t lba,
 			if (lba + b >= e->lba && lba + b < e->lba + e->nblocks)
 				mask |= 1ull << b;
 	}
+	HF_SOMETIMES_IF(RESYNC_SKIPS_NEWER, mask != 0);
 	return mask;
 }
 
@@ -287,8 +295,10 @@ static bool is_too_old(const struct hf_store *s, hf_seq seq, uint64_t lba, uint3
 	for (uint64_t c = lba / HF_CHUNK_BLOCKS; c <= (lba + nblocks - 1) / HF_CHUNK_BLOCKS; c++) {
 		const struct hf_disk_chunk *k = hf_leg_chunk(s, c);
 
-		if (k && k->seq > seq)
+		if (k && k->seq > seq) {
+			HF_SOMETIMES(RESYNC_TOO_OLD);
 			return true;
+		}
 	}
 	return false;
 }
@@ -322,6 +332,7 @@ int hf_store_append(struct hf_store *s, const struct hf_entry *in, const void *p
 		hf_leg_apply_maybe(s);
 		return -EAGAIN;
 	}
+	HF_SOMETIMES_IF(LOG_BATCH_FULL, s->fill_len && s->fill_len + stream > s->fill_limit);
 	if (s->fill_len && s->fill_len + stream > s->fill_limit)
 		close_batch(s);
 	if (!s->fill_len && !open_batch(s, stream)) {
@@ -365,6 +376,8 @@ void hf_leg_visible(struct hf_store *s)
 	while (s->visible_ticket < s->durable_ticket) {
 		struct ent *e = hf_leg_ent(s, s->visible_ticket + 1);
 
+		HF_SOMETIMES_IF(RESYNC_BEHIND_UNCOMMITTED, e->type == HF_OP_RESYNC && e->seq > s->commit);
+		HF_SOMETIMES_IF(LOG_TRUNCATED_SEEN, e->type == 0);
 		if (e->type && e->seq > s->commit)
 			break;
 		s->visible_ticket++;
@@ -404,6 +417,8 @@ void hf_store_truncate(struct hf_store *s, hf_seq seq)
 		s->chain = e->prev_chain;
 		e->type = 0;
 	}
+	HF_SOMETIMES_IF(TRUNCATE_ON_ITS_WAY, seq < s->last && s->durable_ticket + 1 < s->next_ticket);
+	HF_SOMETIMES_IF(TRUNCATE_TO_CHECKPOINT, seq < s->last && seq == s->sb.checkpoint.applied);
 	if (seq < s->last)
 		hf_assert(hf_store_chain(s, seq, &s->last_epoch, &s->chain) == 0);
 	s->last = seq;
@@ -433,6 +448,7 @@ void hf_leg_log_trim(struct hf_store *s, uint64_t upto)
 		s->batch_first++;
 	}
 	if (s->want_room && !s->closing) {
+		HF_SOMETIMES(LOG_ROOM_AGAIN);
 		s->want_room = false;
 		s->events->room(s->ctx);
 	}
@@ -460,6 +476,7 @@ int hf_store_entry(const struct hf_store *s, hf_seq seq, struct hf_entry *out, v
 			continue;
 		if (e->seq < seq)
 			break;
+		HF_SOMETIMES_IF(FETCH_UNWRITTEN, t > s->durable_ticket);
 		hf_leg_stream_out(s, e->batch_off, e->stream, head, hf_disk_entry_size(e->type, e->nblocks));
 		hf_assert(hf_disk_entry_decode(head, s->salt, out) == 0);
 		if (payload && hf_leg_has_payload(e))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "store/leg_int.h"
 
 static void free_memory(struct hf_store *s)
@@ -45,6 +46,7 @@ static void on_open_read(struct hf_io *io)
 	struct hf_store *s = hf_container_of(io, struct hf_store, open_io);
 
 	if (io->result < 0) {
+		HF_SOMETIMES(OPEN_UNREADABLE);
 		hf_leg_opened_fail(s, (int)io->result, "it cannot be read");
 		return;
 	}
@@ -88,11 +90,14 @@ static void got_super(struct hf_store *s)
 	    b = hf_disk_super_decode(s->open_buf + 4096, &x[1], &why[1]);
 
 	if (a && b) {
+		HF_SOMETIMES(OPEN_NO_SUPER);
 		hf_leg_opened_fail(s, -EUCLEAN, why[0]);
 		return;
 	}
+	HF_SOMETIMES_IF(OPEN_ONE_SUPER, (a != 0) != (b != 0) && (a ? x[1].generation : x[0].generation) > 1);
 	s->sb = a ? x[1] : b ? x[0] : x[0].generation > x[1].generation ? x[0] : x[1];
 	if (!s->expect_any && memcmp(&s->expect, &s->sb.id, sizeof(s->expect)) != 0) {
+		HF_SOMETIMES(OPEN_OTHER_LEG);
 		hf_leg_opened_fail(s, -ESTALE, "the disk of another leg or volume is in its place");
 		return;
 	}
@@ -192,6 +197,8 @@ static void got_dw_pages(struct hf_store *s)
 {
 	struct hf_disk_dw d;
 
+	HF_SOMETIMES_IF(OPEN_DW_TORN, dw_head(s, &d) && hf_disk_dw_content(dw_slot(s) + HF_DISK_PAGE, d.count) !=
+								d.content_crc);
 	if (dw_head(s, &d) && hf_disk_dw_content(dw_slot(s) + HF_DISK_PAGE, d.count) == d.content_crc) {
 		s->dw_no = d.no;
 		s->sb.checkpoint.digest = d.digest;
@@ -220,6 +227,7 @@ static void next_dw(struct hf_store *s)
 		return;
 	}
 	s->dw_synced = s->dw_no;
+	HF_SOMETIMES_IF(OPEN_DW_REPLAYED, s->replay.no != 0);
 	if (s->replay.no) {
 		s->open_step = 0;
 		replay_step(s);
@@ -238,6 +246,7 @@ static void load_table(struct hf_store *s)
 
 	if (!n) {
 		if (s->digest != s->sb.checkpoint.digest) {
+			HF_SOMETIMES(OPEN_TABLE_OLD);
 			hf_leg_opened_fail(s, -EBADMSG, "the chunk table does not match its digest");
 			return;
 		}
@@ -252,6 +261,7 @@ static void got_table(struct hf_store *s)
 {
 	for (uint32_t i = 0; i < s->open_len; i++)
 		if (hf_leg_page_load(s, s->at + i, s->open_buf + (size_t)i * HF_DISK_PAGE)) {
+			HF_SOMETIMES(OPEN_TABLE_DAMAGED);
 			hf_leg_opened_fail(s, -EBADMSG, "a page of the chunk table is damaged");
 			return;
 		}

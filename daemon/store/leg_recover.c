@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "codec/csum.h"
 #include "core/entry.h"
 #include "store/leg_int.h"
@@ -123,8 +124,10 @@ static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_
 				  .type = e.type};
 		s->nodes_reserved += nodes;
 		if (e.type != HF_OP_RESYNC && !hf_epoch_cache_is_alive(&s->sb.state.epochs, e.epoch, e.seq)) {
+			HF_SOMETIMES(RECOVER_GHOST);
 			x->type = 0;
 		} else if (e.type != HF_OP_RESYNC) {
+			HF_SOMETIMES_IF(RECOVER_APPLIED_ALREADY, e.seq <= s->last);
 			if (e.seq > s->last) {
 				if (e.seq != s->last + 1 || e.prev_chain != s->chain) {
 					good = false;
@@ -176,6 +179,7 @@ static void take_batch(struct hf_store *s, uint64_t no, uint32_t at, const struc
 	s->used += skip + b->pages * HF_DISK_PAGE;
 	s->wpos = (at + b->pages * HF_DISK_PAGE) % s->sb.log_bytes;
 	s->batch_next = no + 1;
+	HF_SOMETIMES_IF(RECOVER_ROUND, skip != 0);
 	if (b->commit > s->commit)
 		s->commit = b->commit;
 }
@@ -195,6 +199,9 @@ static uint64_t newest_in_ring(const struct hf_store *s)
 
 static void recovered(struct hf_store *s)
 {
+	HF_SOMETIMES_IF(RECOVER_COMMITTED_LOST, s->commit > s->last);
+	HF_SOMETIMES_IF(RECOVER_UNCOMMITTED, s->commit < s->last);
+	HF_SOMETIMES_IF(RECOVER_EMPTY, s->first_ticket == s->next_ticket);
 	if (s->commit > s->last)
 		s->commit = s->last;
 	s->batch_sent = s->batch_next;
@@ -262,6 +269,9 @@ void hf_leg_recover(struct hf_store *s)
 		take_batch(s, s->batch_next, at, &b);
 	}
 	s->batch_newest = newest_in_ring(s);
+	HF_SOMETIMES_IF(RECOVER_TORN, what == FOUND_TORN);
+	HF_SOMETIMES_IF(RECOVER_CORRUPT, what == FOUND_CORRUPT);
+	HF_SOMETIMES_IF(RECOVER_GAP, what != FOUND_CORRUPT && s->batch_newest > s->batch_next);
 	s->torn = what == FOUND_TORN;
 	s->suspect = what == FOUND_CORRUPT || s->batch_newest > s->batch_next;
 	if (s->torn && !s->suspect)

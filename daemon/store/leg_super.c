@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "store/leg_int.h"
 
 static void next_write(struct hf_store *s);
@@ -18,6 +19,7 @@ static void on_written(struct hf_io *io)
 	int result = io->result < 0 ? (int)io->result : 0;
 
 	s->sb_now = NULL;
+	HF_SOMETIMES_IF(STORE_SUPER_FAILS, result != 0);
 	if (result)
 		hf_leg_fail(s, result, "the superblock cannot be written");
 	q->done(s, q, result);
@@ -29,6 +31,7 @@ static void next_write(struct hf_store *s)
 {
 	struct hf_list *n;
 
+	HF_SOMETIMES_IF(SUPER_WAITS, s->sb_now && !hf_list_is_empty(&s->sb_queue));
 	if (s->sb_now || hf_list_is_empty(&s->sb_queue))
 		return;
 	if (s->failed) {	/* the other slot holds the last good one: it stays (H15) */
@@ -56,6 +59,7 @@ static void on_refuse(struct hf_task *t)
 	while (!s->sb_now && (n = hf_list_pop(&s->sb_queue))) {
 		struct sb_req *q = hf_container_of(n, struct sb_req, link);
 
+		HF_SOMETIMES(SUPER_REFUSED);
 		q->done(s, q, -EIO);
 	}
 	hf_leg_maybe_closed(s);

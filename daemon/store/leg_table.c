@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "store/leg_int.h"
 
 static uint64_t pages_for(uint64_t size_blocks)
@@ -109,6 +110,7 @@ void hf_leg_phys_free(struct hf_store *s, struct hf_disk_chunk *c)
 		s->freed = realloc(s->freed, s->freed_room * sizeof(s->freed[0]));
 		hf_assert(s->freed);
 	}
+	HF_SOMETIMES(SPACE_GIVEN_BACK);
 	s->freed[s->freed_count++] = c->phys;
 	c->phys = 0;
 	c->present = 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "codec/csum.h"
 #include "store/leg_int.h"
 
@@ -150,6 +151,7 @@ static void plan(struct hf_store *s, struct hf_store_read *rd)
 			if (!zero) {
 				hf_leg_ent_crcs(s, e, in, &rd->block_crc[i], &crc);
 				hf_leg_ent_payload(s, e, in, out);
+				HF_SOMETIMES(READ_FROM_LOG);
 				if (hf_crc32c(out, s->frag) != crc)	/* lost: marked so, or in this memory */
 					rd->bad |= 1ull << i;
 				continue;
@@ -196,10 +198,13 @@ static void on_image(struct hf_io *io)
 			continue;
 		}
 		if (has_moved(s, rd, i)) {	/* a checkpoint went by: all over again */
+			HF_SOMETIMES(READ_MOVED);
 			plan(s, rd);
 			read_next(s, rd);
 			return;
 		}
+		HF_SOMETIMES_IF(READ_IMAGE_BAD, io->result >= 0);
+		HF_SOMETIMES_IF(READ_IMAGE_UNREADABLE, io->result < 0);
 		rd->bad |= 1ull << i;
 	}
 	x->at = first + count;
@@ -325,6 +330,7 @@ uint32_t hf_store_changed(const struct hf_store *s, hf_seq after, uint64_t *curs
 
 		for (uint32_t b = 0; o && !changed && b < HF_CHUNK_BLOCKS; b++)
 			changed = o->ticket[b] && hf_leg_ent(s, o->ticket[b])->seq > after;
+		HF_SOMETIMES_IF(MAP_BY_LOG, changed && !(k && k->seq > after));
 		if (changed)
 			out[n++] = c;
 	}

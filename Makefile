@@ -67,16 +67,18 @@ sbin_programs := holdfastd
 bench_programs := holdfast-bench-engine
 
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
-testlib := cluster_driver_sqlite.c core_rig.c golden.c nbd_raw.c ram_export.c sometimes.c
-sim := cluster_driver_sim.c leg_sim.c oracle.c sim_cluster.c sim_cover.c sim_disk.c sim_net.c sim_reactor.c \
-	sim_world.c world.c
+testlib := cluster_driver_sqlite.c core_rig.c golden.c nbd_raw.c ram_export.c shards.c sometimes.c
+sim := cell.c cluster_driver_sim.c leg_case.c leg_cuts.c leg_judge.c leg_model.c leg_sim.c oracle.c sim_cluster.c \
+	sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
 	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm \
-	test_sim_world test_store_basic test_store_crafted test_store_crash test_tools_holdfast
+	test_sim_world test_store_basic test_store_crafted test_store_crash \
+	test_store_faults test_tools_holdfast
 contract := test_cluster test_reactor
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
+exhaustive := test_cell_cluster test_leg_cuts
 # Programs of tests/sim that judge seeded runs; servers of tests/lib without a cluster; clients (linked with libnbd).
 sim_main := sim_run
 server := nbd_ram
@@ -88,12 +90,12 @@ $(foreach l,$(layers),$(eval $(l)_src := $(call here,$(addprefix daemon/$(l)/,$(
 testlib_src := $(call here,$(addprefix tests/lib/,$(testlib)))
 sim_src := $(call here,$(addprefix tests/sim/,$(sim)))
 families := unit contract story golden
-$(foreach f,$(families),$(eval $(f)_src := $(call here,$(patsubst %,tests/$(f)/%.c,$($(f))))))
+$(foreach f,$(families) exhaustive,$(eval $(f)_src := $(call here,$(patsubst %,tests/$(f)/%.c,$($(f))))))
 sim_main_src := $(call here,$(patsubst %,tests/sim/%.c,$(sim_main)))
 server_src := $(call here,$(patsubst %,tests/lib/%.c,$(server)))
 client_src := $(call here,$(patsubst %,tests/lib/%.c,$(client)))
 program_src := $(sort $(foreach p,$(programs),$(src_$(p))))
-test_src := $(foreach f,$(families) sim_main server,$($(f)_src))
+test_src := $(foreach f,$(families) exhaustive sim_main server,$($(f)_src))
 # Tests take the layers with coverage points (daemon/base/sometimes.h) from a second build in which the points count.
 counted := core store engine
 tested = $(if $(filter $(1),$(counted)),$(O)/test/libhf_$(1).a,$(O)/libhf_$(1).a)
@@ -104,7 +106,7 @@ archives := $(foreach l,$(layers),$(O)/libhf_$(l).a)
 test_archives := $(O)/libhf_testlib.a $(O)/libhf_sim.a $(foreach l,$(layers),$(call tested,$(l)))
 group = -Wl,--start-group $(1) -Wl,--end-group
 bins := $(foreach p,$(programs),$(if $(src_$(p)),$(O)/bin/$(p)))
-$(foreach f,$(families) sim_main server client,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
+$(foreach f,$(families) exhaustive sim_main server client,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
 test_bins := $(test_src:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
@@ -120,6 +122,7 @@ help:
 	@echo 'make               build everything into $(O)'
 	@echo 'make demo          four hosts, a failover under load, every acknowledged write checked'
 	@echo 'make check         all tests: check-unit, check-sim, check-system'
+	@echo 'make check-exhaustive  every crash point and every failure of small cases'
 	@echo 'make check-mutants each guard of the protocol taken out: some test must fail'
 	@echo 'make check-sim-mutants  the same, judged by the simulator alone, N seeds each'
 	@echo 'make check-sim     SEED=n N=count: simulated clusters only'
@@ -178,7 +181,7 @@ N ?= 2000
 REGRESSIONS ?= tests/sim/regressions
 export SEED N REGRESSIONS
 
-.PHONY: check check-all check-unit check-mutants check-sim check-sim-mutants check-system tests
+.PHONY: check check-all check-unit check-exhaustive check-mutants check-sim check-sim-mutants check-system tests
 check:
 	$(Q)tools/deps test
 	$(Q)$(MAKE) --no-print-directory check-all
@@ -187,11 +190,15 @@ tests: all $(test_archives) $(test_bins) $(client_bin)
 
 parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
 check-all: tests
-	$(Q)O=$(O) tests/run $(O) $(parts_unit) part mutants tests/mutants part sim $(sim_main_bin) \
+	$(Q)O=$(O) tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
+		part mutants tests/mutants part sim $(sim_main_bin) \
 		part system $(system)
 
 check-unit: all $(test_archives) $(test_bins)
 	$(Q)tests/run $(O) $(parts_unit)
+
+check-exhaustive: $(exhaustive_bin)
+	$(Q)tests/run $(O) part exhaustive $(or $(T),$(exhaustive_bin))
 
 check-mutants: $(test_archives) $(archives) $(test_bins)
 	$(Q)O=$(O) CC=$(CC) tests/mutants

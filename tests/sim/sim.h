@@ -81,6 +81,7 @@ struct sim_config {
 	hf_nsec net_delay;		/* typical one-way time */
 	hf_nsec net_spike;		/* longest spike */
 	uint64_t net_bandwidth;		/* bytes per second leaving the host */
+	uint32_t net_chop;		/* bytes that arrive at once at most; 0: any */
 	uint32_t net_buffer;		/* bytes that a SEND may be ahead of RECV, each way: at most 1 MiB */
 	hf_nsec job;			/* typical time of a job */
 	hf_nsec turn;			/* CPU time of a turn */
@@ -160,9 +161,19 @@ void sim_image_free(struct sim_image *image);
  */
 typedef uint8_t sim_choose(void *ctx, uint32_t i);
 uint32_t sim_disk_at_risk(struct sim_world *w, uint32_t host, const char *name);
+/*
+ * The same, and for the first `max` of them which sectors are not what lies beneath; *print: another one whenever the
+ * disk holds or risks something else.
+ */
+uint32_t sim_disk_risks(struct sim_world *w, uint32_t host, const char *name, uint8_t *changed, uint32_t max,
+			uint64_t *print);
 struct sim_image *sim_disk_cut(struct sim_world *w, uint32_t host, const char *name, sim_choose *choose, void *ctx);
-/* The nth io from now (1: the next) that could have fault `f` has it; sim_count() tells whether it came. 0: none. */
-void sim_disk_fault_nth(struct sim_world *w, uint32_t host, enum sim_fault f, uint32_t nth);
+/*
+ * The nth chance from now (1: the next) of fault `f` on this host is taken, `is_sticky`: and each one after it; one
+ * such order at a time for each host, 0: none. Chances are ios of disks, segments that leave for NET_RESET,
+ * compare-and-swaps for CLUSTER_LOST_REQUEST and CLUSTER_LOST_ANSWER. sim_count() tells whether it came.
+ */
+void sim_fault_nth(struct sim_world *w, uint32_t host, enum sim_fault f, uint32_t nth, bool is_sticky);
 
 /*
  * Network: "tcp:10.0.0.<host>:<port>" by convention; any listened tcp string works. "unix:..." is private to a host.

@@ -369,16 +369,23 @@ static void answer(struct sim_world *w, void *ctx)
 	sim_deliver(r->from->host, answer_in_turn, r);
 }
 
+static bool is_nth(const struct request *r, enum sim_fault f)
+{
+	return r->kind == REQUEST_CAS && sim_is_nth(r->from->host, f);
+}
+
 /* Everything is drawn here: when it takes effect and when and what the caller hears. */
 static void send(struct sim_world *w, struct request *r)
 {
 	struct host *h = r->from->host;
 	hf_nsec effect_at = w->now + delay(h);
 	hf_nsec answer_at = effect_at + delay(h);
-	bool is_lost = sim_chance(h, SIM_CLUSTER_LOST_REQUEST) || h->is_cluster_cut;
+	bool is_lost = sim_chance(h, SIM_CLUSTER_LOST_REQUEST) || is_nth(r, SIM_CLUSTER_LOST_REQUEST) ||
+		       h->is_cluster_cut;
 
 	r->deadline = w->now + h->config.cluster_timeout;
-	r->is_answer_lost = is_lost || sim_chance(h, SIM_CLUSTER_LOST_ANSWER) || answer_at > r->deadline;
+	r->is_answer_lost = is_lost || sim_chance(h, SIM_CLUSTER_LOST_ANSWER) || is_nth(r, SIM_CLUSTER_LOST_ANSWER) ||
+			    answer_at > r->deadline;
 	r->refs = 1;
 	if (!is_lost) {
 		r->refs = 2;

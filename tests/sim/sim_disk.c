@@ -385,10 +385,8 @@ static int first_of(struct host *h, const enum sim_fault *list, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		if (sim_chance(h, list[i]) && found < 0)
 			found = (int)list[i];
-		if (h->nth > 0 && h->nth_fault == list[i] && --h->nth == 0) {
-			h->world->counts[list[i]]++;
+		if (sim_is_nth(h, list[i]))
 			found = (int)list[i];
-		}
 	}
 	return found;
 }
@@ -919,6 +917,67 @@ uint32_t sim_disk_at_risk(struct sim_world *w, uint32_t host, const char *name)
 	return n;
 }
 
+static uint8_t sectors_that_differ(const uint8_t *a, const uint8_t *b)
+{
+	static const uint8_t zeros[PAGE];
+	uint8_t mask = 0;
+
+	a = a ? a : zeros;
+	b = b ? b : zeros;
+	for (uint32_t i = 0; i < PAGE / TEAR; i++)
+		if (memcmp(a + (size_t)i * TEAR, b + (size_t)i * TEAR, TEAR) != 0)
+			mask |= (uint8_t)(1u << i);
+	return mask;
+}
+
+static bool is_twice_under_way(const struct file *f, const struct req *q, uint64_t no)
+{
+	hf_list_each(&f->host->reqs, l) {
+		const struct req *o = hf_container_of(l, struct req, link);
+		uint64_t first = o->io && o->file == f ? o->io->off / PAGE : 0;
+
+		if (o != q && is_under_way(o, f) && no >= first && no < first + page_count(o->io))
+			return true;
+	}
+	return false;
+}
+
+uint32_t sim_disk_risks(struct sim_world *w, uint32_t host, const char *name, uint8_t *changed, uint32_t max,
+			uint64_t *print)
+{
+	struct file *f = named(w, host, name);
+	uint32_t n = 0;
+
+	hf_assert(f);
+	*print = sim_mix(f->last_id);
+	hf_list_each(&f->recs, l) {
+		const struct rec *c = hf_container_of(l, struct rec, link);
+
+		*print = sim_mix(*print ^ c->id);
+		if (n < max)
+			changed[n] = c == c->page->first ? sectors_that_differ(c->data, c->page->durable) : 0xff;
+		n++;
+	}
+	hf_list_each(&f->host->reqs, l) {
+		const struct req *q = hf_container_of(l, struct req, link);
+		struct cursor at = { .io = q->io };
+
+		for (uint32_t i = 0; is_under_way(q, f) && i < page_count(q->io); i++, n++) {
+			uint64_t no = q->io->off / PAGE + i;
+			const struct page *p = page_find(f, no);
+			const uint8_t *now = cursor_next(&at), *data = q->pages[i] ? q->pages[i] : now;
+
+			*print = sim_mix(*print ^ no << 32 ^ i);
+			if (n >= max)
+				continue;
+			changed[n] = 0xff;	/* two of one page: what lies beneath depends */
+			if ((!p || !p->first) && !is_twice_under_way(f, q, no))
+				changed[n] = sectors_that_differ(data, p ? p->durable : NULL);
+		}
+	}
+	return n;
+}
+
 static void image_put(struct sim_image *image, uint64_t no, const uint8_t *data, uint8_t sectors)
 {
 	size_t i = 0;
@@ -967,13 +1026,6 @@ struct sim_image *sim_disk_cut(struct sim_world *w, uint32_t host, const char *n
 		}
 	}
 	return image;
-}
-
-void sim_disk_fault_nth(struct sim_world *w, uint32_t host, enum sim_fault f, uint32_t nth)
-{
-	hf_assert(host < w->host_count);
-	w->host[host].nth_fault = f;
-	w->host[host].nth = nth;
 }
 
 void sim_image_free(struct sim_image *image)

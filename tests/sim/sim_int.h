@@ -139,6 +139,7 @@ struct host {
 	bool is_disk_full;
 	enum sim_fault nth_fault;
 	uint32_t nth;			/* 0: none is ordered */
+	bool is_nth_sticky;
 	hf_nsec nic_until;		/* the network card is busy */
 	bool is_cluster_cut;
 	struct sim_config config;
@@ -170,6 +171,8 @@ void sim_event_add(struct sim_world *w, hf_nsec at, enum event_kind kind, void *
 void sim_fold(struct sim_world *w, uint64_t v);
 /* Does it happen now? Counts it when it does. */
 bool sim_chance(struct host *h, enum sim_fault f);
+/* Is this the chance that sim_fault_nth() ordered? Counts it when it is. */
+bool sim_is_nth(struct host *h, enum sim_fault f);
 /* About `typical`, seldom much more. */
 hf_nsec sim_latency(struct rng *g, hf_nsec typical);
 void sim_wake(struct host *h);

@@ -380,7 +380,7 @@ static bool suffer(struct pipe *p, struct sock *src, struct sock *dst, uint64_t 
 		p->conn->is_silent = true;
 		return false;
 	}
-	if (!sim_chance(src->host, SIM_NET_RESET))
+	if (!sim_chance(src->host, SIM_NET_RESET) && !sim_is_nth(src->host, SIM_NET_RESET))
 		return true;
 	p->vis += rng_below(g, end - p->vis + 1);
 	send_reset(src);
@@ -392,7 +392,10 @@ static bool suffer(struct pipe *p, struct sock *src, struct sock *dst, uint64_t 
 static uint64_t chop(struct pipe *p, struct sock *dst, uint64_t end)
 {
 	struct rng *g = &dst->host->rng[STREAM_CHOP];
+	uint32_t most = dst->host->config.net_chop;
 
+	if (most && end - p->vis > most)
+		return p->vis + most;
 	if (end - p->vis < 2 || rng_below(g, 8))
 		return end;
 	return p->vis + 1 + rng_below(g, end - p->vis - 1);

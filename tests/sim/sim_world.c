@@ -139,6 +139,29 @@ bool sim_chance(struct host *h, enum sim_fault f)
 	return true;
 }
 
+bool sim_is_nth(struct host *h, enum sim_fault f)
+{
+	if (h->nth == 0 || h->nth_fault != f)
+		return false;
+	if (h->nth > 1) {
+		h->nth--;
+		return false;
+	}
+	if (!h->is_nth_sticky)
+		h->nth = 0;
+	h->world->counts[f]++;
+	sim_fold(h->world, f);
+	return true;
+}
+
+void sim_fault_nth(struct sim_world *w, uint32_t host, enum sim_fault f, uint32_t nth, bool is_sticky)
+{
+	hf_assert(host < w->host_count);
+	w->host[host].nth_fault = f;
+	w->host[host].nth = nth;
+	w->host[host].is_nth_sticky = is_sticky;
+}
+
 /* Half to one and a half of `typical`, and doubled as often as a coin falls heads after two heads, up to 2^4. */
 hf_nsec sim_latency(struct rng *g, hf_nsec typical)
 {

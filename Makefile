@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The only build file for user space. `make help` lists the targets; docs/HACKING.md explains them.
 #
-# BUILD=release|debug|asan|tsan chooses a variant, each in its own build/$(BUILD). CFLAGS is yours and is appended.
+# BUILD=release|debug|asan|tsan|cover chooses a variant, each in its own build/$(BUILD). CFLAGS is yours, appended.
 # V=1 shows the commands. Choices of one machine go into config.mk, which is not kept.
 
 -include config.mk
@@ -29,12 +29,17 @@ else ifeq ($(BUILD),asan)
 cflags += -O1 -DHF_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else ifeq ($(BUILD),tsan)
 cflags += -O1 -DHF_DEBUG -fsanitize=thread
+else ifeq ($(BUILD),cover)
+cflags += -O0 -DHF_DEBUG -DHF_COVER=1 --coverage
 else
-$(error BUILD=$(BUILD) is not one of release, debug, asan, tsan)
+$(error BUILD=$(BUILD) is not one of release, debug, asan, tsan, cover)
 endif
 ldflags := -Wl,-z,defs -Wl,-z,now -Wl,-z,relro
 ifneq ($(filter asan tsan,$(BUILD)),)
 ldflags += $(filter -fsanitize=%,$(cflags))
+endif
+ifeq ($(BUILD),cover)
+ldflags += --coverage
 endif
 libs := -luring -lisal -lsqlite3 -ljansson -lcrypto -lpthread
 
@@ -123,13 +128,14 @@ help:
 	@echo 'make demo          four hosts, a failover under load, every acknowledged write checked'
 	@echo 'make check         all tests: check-unit, check-sim, check-system'
 	@echo 'make check-exhaustive  every crash point and every failure of small cases'
+	@echo 'make coverage      lines and branches that unit tests, contracts, stories and COVER_N seeds pass'
 	@echo 'make check-mutants each guard of the protocol taken out: some test must fail'
 	@echo 'make check-sim-mutants  the same, judged by the simulator alone, N seeds each'
 	@echo 'make check-sim     SEED=n N=count: simulated clusters only'
 	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
 	@echo 'make lint          the style as a test'
 	@echo 'make install       DESTDIR= PREFIX=$(PREFIX); also uninstall'
-	@echo 'make clean         BUILD=release|debug|asan|tsan selects the variant everywhere'
+	@echo 'make clean         BUILD=release|debug|asan|tsan|cover selects the variant everywhere'
 
 # A missing library is named before the compiler stumbles over its header.
 $(O)/.deps: tools/deps
@@ -212,6 +218,17 @@ check-sim: $(sim_main_bin)
 
 check-system: all $(server_bin) $(client_bin)
 	$(Q)tests/run $(O) part system $(or $(T),$(system))
+
+# The same seeds each time: what is covered depends on the tree alone.
+COVER_N ?= 200
+.PHONY: coverage coverage-run
+coverage:
+	$(Q)$(MAKE) --no-print-directory BUILD=cover coverage-run
+
+coverage-run: all $(test_archives) $(test_bins)
+	$(Q)find $(O) -name '*.gcda' -delete
+	$(Q)SEED=1 N=$(COVER_N) COVER= REGRESSIONS= tests/run $(O) $(parts_unit) part sim $(sim_main_bin)
+	$(Q)tests/coverage $(O)
 
 .PHONY: demo bench lint
 demo:

@@ -77,9 +77,9 @@ sim := cell.c cluster_driver_sim.c leg_case.c leg_cuts.c leg_judge.c leg_model.c
 	sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
-	test_format_record test_front_nbd test_front_nbd_fuzz test_front_nbd_io test_io_buf test_sim_storm \
-	test_sim_world test_store_basic test_store_crafted test_store_crash \
-	test_store_faults test_tools_holdfast
+	test_engine_leg test_engine_volume test_format_record test_front_nbd test_front_nbd_fuzz \
+	test_front_nbd_io test_io_buf test_sim_storm test_sim_world test_store_basic test_store_crafted \
+	test_store_crash test_store_faults test_tools_holdfast
 contract := test_cluster test_reactor
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
@@ -196,7 +196,7 @@ tests: all $(test_archives) $(test_bins) $(client_bin)
 
 parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
 check-all: tests
-	$(Q)O=$(O) tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
+	$(Q)O=$(O) JUDGE=tests tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
 		part mutants tests/mutants part sim $(sim_main_bin) \
 		part system $(system)
 
@@ -207,7 +207,7 @@ check-exhaustive: $(exhaustive_bin)
 	$(Q)tests/run $(O) part exhaustive $(or $(T),$(exhaustive_bin))
 
 check-mutants: $(test_archives) $(archives) $(test_bins)
-	$(Q)O=$(O) CC=$(CC) tests/mutants
+	$(Q)O=$(O) CC=$(CC) JUDGE=tests tests/mutants
 
 # The same, but the simulator alone has to notice, within N seeds.
 check-sim-mutants: $(test_archives) $(archives) $(test_bins)

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/sometimes.h"
 #include "core/entry.h"
+#include "core/guard.h"
 
 #define DECIDE_SPAN_MAX (4 * HF_WINDOW)
 
@@ -51,7 +52,7 @@ static struct holders holders_at(const struct hf_record *r, const struct hf_repl
 			continue;
 		if (x->last < s) {
 			h.lacks |= HF_LEG_BIT(i);
-			if (!x->suspect)
+			if (!HF_GUARD(SUSPECT) || !x->suspect)
 				h.lacks_clean |= HF_LEG_BIT(i);
 			continue;
 		}
@@ -140,23 +141,20 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 			d.verdict = HF_VERDICT_CONFLICT;
 			break;
 		}
-		if (hf_insync_is_decodable(r, h.has)) {
+		if (HF_GUARD(LONGEST) && hf_insync_is_decodable(r, h.has)) {
 			HF_SOMETIMES_IF(DECIDE_KEPT_THOUGH_LACKED, h.lacks != 0);
 			d.seq = s;
 			continue;
 		}
-		/*
-		 * guard G_NACK: cut only what provably was never acknowledged; what is known committed is never cut
-		 * (I8)
-		 */
+		/* guards NACK, COMMITTED: cut only what provably was never acknowledged (H2, I8) */
 		d.nack_clean = h.lacks_clean != 0;
 		d.nack_count = (uint32_t)__builtin_popcount(h.lacks) > corrupt_max;
-		if (s <= d.commit || !(d.nack_clean || d.nack_count))
+		if ((HF_GUARD(COMMITTED) && s <= d.commit) || (HF_GUARD(NACK) && !d.nack_clean && !d.nack_count))
 			d.verdict = HF_VERDICT_MAYBE_ACKED;
 		mark_refusal(&h, &d);
 		break;
 	}
-	if (d.verdict == HF_VERDICT_OK && d.commit > d.seq)
+	if (HF_GUARD(COMMITTED) && d.verdict == HF_VERDICT_OK && d.commit > d.seq)
 		d.verdict = HF_VERDICT_MAYBE_ACKED;
 	if (!take_end(r, replies, &d))
 		d.verdict = HF_VERDICT_CONFLICT;

@@ -6,6 +6,7 @@
 #include "base/le.h"
 #include "base/sometimes.h"
 #include "codec/csum.h"
+#include "core/guard.h"
 
 struct chain_head {
 	hf_le64 epoch, seq, lba;
@@ -82,7 +83,7 @@ hf_seq hf_epoch_cache_common(const struct hf_epoch_cache *a, hf_seq a_last, cons
 
 		if (i < 0 || j < 0)
 			return 0;
-		if (a->at[i].epoch == b->at[j].epoch)
+		if (!HF_GUARD(MATCH) || a->at[i].epoch == b->at[j].epoch)
 			return s;
 		HF_SOMETIMES(EPOCH_LOGS_PART);
 		s = a->at[i].epoch > b->at[j].epoch ? a->at[i].start : b->at[j].start;

@@ -47,7 +47,7 @@ int hf_leg_prepare(struct hf_leg *l, const struct hf_prepare *m, bool *persist)
 		HF_SOMETIMES(LEG_PREPARE_OLD_CONFIG);
 		return HF_LEG_STALE;
 	}
-	if (m->epoch == s->promised && !again && !hf_uuid_is_zero(&s->promised_incarnation))
+	if (HF_GUARD(EPOCH) && m->epoch == s->promised && !again && !hf_uuid_is_zero(&s->promised_incarnation))
 		return HF_LEG_STALE;
 	*persist = m->epoch > s->promised || m->ver > s->ver ||
 		   !hf_uuid_is_equal(&m->incarnation, &s->promised_incarnation);
@@ -128,8 +128,8 @@ int hf_leg_adopt(const struct hf_leg *l, const struct hf_adopt *m, struct hf_ado
 		plan->active = true;
 		return HF_LEG_OK;
 	}
-	/* guard I8: what this leg knows is committed is in every history (H18) */
-	if (common < l->commit) {
+	/* guard COMMITTED: what this leg knows is committed is in every history (I8, H18) */
+	if (HF_GUARD(COMMITTED) && common < l->commit) {
 		HF_SOMETIMES(LEG_ADOPT_WOULD_CUT);
 		return HF_LEG_WOULD_CUT_COMMITTED;
 	}
@@ -196,7 +196,8 @@ enum hf_append_verdict hf_leg_append(const struct hf_leg *l, hf_epoch epoch, con
 		HF_SOMETIMES_IF(LEG_APPEND_DUPLICATE, same);
 		return same ? HF_APPEND_DUPLICATE : HF_APPEND_WRONG_STATE;
 	}
-	if (e->seq != l->last + 1 || e->prev_chain != l->chain || hf_entry_chain(e->prev_chain, e) != e->chain)
+	if (HF_GUARD(CHAIN) && (e->seq != l->last + 1 || e->prev_chain != l->chain ||
+				hf_entry_chain(e->prev_chain, e) != e->chain))
 		return HF_APPEND_WRONG_STATE;
 	if (e->epoch > epoch || !hf_epoch_cache_is_alive(&s->epochs, e->epoch, e->seq))
 		return HF_APPEND_WRONG_STATE;

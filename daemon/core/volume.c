@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/sometimes.h"
+#include "core/guard.h"
 #include "core/volume_int.h"
 
 struct hf_action *hf_volume_emit(struct hf_actions *out, enum hf_action_kind kind)
@@ -174,7 +175,7 @@ static void on_record(struct hf_volume *v, const struct hf_event *e, struct hf_a
 			HF_SOMETIMES(CAS_NEWS_MEANWHILE);
 			return;		/* news by a watch; our own answer will tell */
 		}
-		if (hf_uuid_is_equal(&e->record->nonce, &v->proposal.nonce)) {
+		if (!HF_GUARD(NONCE) || hf_uuid_is_equal(&e->record->nonce, &v->proposal.nonce)) {
 			HF_SOMETIMES_IF(CAS_WON_CLAIM, v->phase == HF_PHASE_CLAIMING);
 			HF_SOMETIMES_IF(CAS_WON_ACTIVATE, v->phase == HF_PHASE_ACTIVATING);
 			HF_SOMETIMES_IF(CAS_WON_CHANGE, v->phase == HF_PHASE_SERVING);
@@ -182,7 +183,7 @@ static void on_record(struct hf_volume *v, const struct hf_event *e, struct hf_a
 			return;
 		}
 	}
-	if (v->phase != HF_PHASE_CLAIMING && e->record->epoch != v->epoch) {
+	if (HF_GUARD(DEPOSED) && v->phase != HF_PHASE_CLAIMING && e->record->epoch != v->epoch) {
 		HF_SOMETIMES_IF(DEPOSED_WHILE_PROMOTING, v->phase != HF_PHASE_SERVING);
 		HF_SOMETIMES_IF(DEPOSED_BY_RECORD, v->phase == HF_PHASE_SERVING);
 		HF_SOMETIMES_IF(DEPOSED_WITH_CHANGE_UNKNOWN, v->cas_busy);

@@ -313,8 +313,9 @@ static bool is_ready(const struct hf_volume *v, uint32_t i, hf_nsec now)
 	HF_SOMETIMES_IF(ADD_SLOW_AT_ONCE, now < l->no_add_until && hf_volume_is_blocked(v));
 	if (now < l->no_add_until && !hf_volume_is_blocked(v))
 		return false;
-	/* guard H6: everything acknowledged without it is durable on it before it counts */
-	return l->state == HF_VLEG_STREAMING && l->adopted && !l->resync && !l->lost && l->acked >= v->committed;
+	/* guard READY: everything acknowledged without it is durable on it before it counts (H6) */
+	return l->state == HF_VLEG_STREAMING && l->adopted && !l->lost &&
+	       (!HF_GUARD(READY) || (!l->resync && l->acked >= v->committed));
 }
 
 static void on_acked(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
@@ -364,9 +365,9 @@ void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct h
 {
 	struct hf_vleg *l = &v->leg[e->leg];
 
-	/* guard: bytes of an old connection say nothing about this one (H25) */
+	/* guard GENERATION: bytes of an old connection say nothing about this one (H25) */
 	if (e->kind != HF_EV_LEG_UP && e->kind != HF_EV_LEG_DOWN && e->kind != HF_EV_RESYNC_DONE &&
-	    e->kind != HF_EV_REPLACED && e->kind != HF_EV_UNSENDABLE && e->gen != l->gen)
+	    e->kind != HF_EV_REPLACED && e->kind != HF_EV_UNSENDABLE && HF_GUARD(GENERATION) && e->gen != l->gen)
 		return;
 	switch (e->kind) {
 	case HF_EV_LEG_UP:
@@ -462,8 +463,8 @@ static bool shrink(struct hf_volume *v, hf_nsec now)
 		if (!slow && !is_bad_member(v, i, now))
 			continue;
 		/* Of a leg that is gone nothing is given up; what is left waits for legs to be rebuilt (tolerance). */
-		if (hf_insync_tolerance(&v->record, without) <
-		    (v->leg[i].gone ? 0 : (int)v->record.min_tolerance)) {
+		if (HF_GUARD(SHRINK) && hf_insync_tolerance(&v->record, without) <
+						(v->leg[i].gone ? 0 : (int)v->record.min_tolerance)) {
 			HF_SOMETIMES_IF(REMOVE_WAITS_TOLERANCE, !slow);
 			HF_SOMETIMES_IF(REMOVE_SLOW_WAITS_TOLERANCE, slow);
 			continue;
@@ -554,7 +555,7 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 			change |= (v->pending_add & HF_LEG_BIT(i)) != 0;
 			continue;
 		}
-		/* guard H6: waited for, and asked for leases, from before the change is sent */
+		/* guard ACK_PENDING: waited for, and asked for leases, from before the change is sent */
 		v->pending_add |= HF_LEG_BIT(i);
 		v->proposal.leg[i].insync = true;
 		v->proposal.leg[i].activated = v->epoch;

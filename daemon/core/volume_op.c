@@ -24,9 +24,12 @@ bool hf_volume_is_blocked(const struct hf_volume *v)
 	return v->phase == HF_PHASE_SERVING && v->tolerance < (int)v->record.min_tolerance;
 }
 
+/* guards ACK_PENDING, ACK_SHRUNK: on the way in and out a leg counts until the store has said so (H6, H7). */
 hf_legs hf_volume_ack_set(const struct hf_volume *v)
 {
-	return hf_insync_members(&v->record) | v->pending_add;
+	const struct hf_record *r = HF_GUARD(ACK_SHRUNK) || !v->cas_busy ? &v->record : &v->proposal;
+
+	return hf_insync_members(r) | (HF_GUARD(ACK_PENDING) ? v->pending_add : 0);
 }
 
 void hf_volume_admit(struct hf_volume *v, const struct hf_entry *e)
@@ -146,8 +149,8 @@ void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 		}
 		hf_volume_emit(out, HF_ACT_COMMITTED)->to = low;
 	}
-	/* What was decided is seen by the first read: it may be that the old primary acknowledged it (R10). */
-	if (!v->open && all_know && v->committed >= v->promotion.decision.seq) {
+	/* guard OPEN: the first read sees what was decided: it may be that the old primary acknowledged it (R10). */
+	if (!v->open && (!HF_GUARD(OPEN) || (all_know && v->committed >= v->promotion.decision.seq))) {
 		HF_SOMETIMES_IF(OPEN_BELOW_TOLERANCE, hf_volume_is_blocked(v));
 		HF_SOMETIMES_IF(OPEN_WITH_PENDING_CHANGE, v->cas_busy);
 		v->open = true;
@@ -286,10 +289,10 @@ hf_legs hf_volume_read_plan(const struct hf_volume *v, hf_legs exclude)
 	return count == v->record.geometry.k ? frags : 0;
 }
 
-/* guard LEASE: every leg that could let a newer primary begin still promises not to (I10). */
+/* guards LEASE, LEASE_PENDING: every leg that could let a newer primary begin still promises not to (I10). */
 bool hf_volume_may_answer_read(const struct hf_volume *v, hf_nsec now)
 {
-	hf_legs need = hf_volume_ack_set(v);
+	hf_legs need = HF_GUARD(LEASE_PENDING) ? hf_volume_ack_set(v) : hf_insync_members(&v->record);
 
 	if (v->phase != HF_PHASE_SERVING)
 		return false;

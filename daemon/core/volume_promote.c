@@ -20,7 +20,7 @@ void hf_volume_claim(struct hf_volume *v, struct hf_actions *out)
 		memcpy(v->promotion.from_primary, v->record.primary, HF_NAME_MAX);
 	}
 	v->proposal = v->record;
-	v->proposal.epoch = v->record.epoch + 1;
+	v->proposal.epoch = v->record.epoch + (HF_GUARD(EPOCH) || !v->record.epoch);
 	v->proposal.claimed_from = hf_volume_shown_ver(v);
 	v->proposal.incarnation = v->incarnation;
 	memcpy(v->proposal.primary, v->self, HF_NAME_MAX);
@@ -45,7 +45,9 @@ static bool reply_is_valid(const struct hf_volume *v, uint32_t i)
 {
 	const struct hf_vleg *l = &v->leg[i];
 
-	if (l->state != HF_VLEG_PROMISED || l->reply.result != HF_LEG_OK || l->reply.inconsistent)
+	if (l->state != HF_VLEG_PROMISED || l->reply.result != HF_LEG_OK)
+		return false;
+	if (HF_GUARD(INCONSISTENT) && l->reply.inconsistent)
 		return false;
 	/* guard MEMORY: less than the record says that it had activated: it lost its memory (H9) */
 	return !HF_GUARD(MEMORY) || l->reply.activated >= v->record.leg[i].activated;
@@ -436,7 +438,7 @@ void hf_volume_activated(struct hf_volume *v, hf_nsec now, struct hf_actions *ou
 
 /*
  * Those that the decision counted on went away before they all had adopted, and a member that it did not know has
- * answered since: decide again. In a new epoch: one epoch has one history (R1, R9).
+ * answered since: decide again. In a new epoch, guard NAME: one epoch has one history (R1, R9, I14).
  */
 static void maybe_start_over(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 {
@@ -463,7 +465,10 @@ static void maybe_start_over(struct hf_volume *v, hf_nsec now, struct hf_actions
 	HF_SOMETIMES(PROMOTE_STARTS_OVER);
 	v->adopt_tries++;
 	v->adopt_set = 0;
-	hf_volume_claim(v, out);
+	if (HF_GUARD(NAME))
+		hf_volume_claim(v, out);
+	else
+		hf_volume_claimed(v, now, out);
 }
 
 void hf_volume_promote_tick(struct hf_volume *v, hf_nsec now, struct hf_actions *out)

@@ -13,6 +13,7 @@
 #include "base/sometimes.h"
 #include "codec/csum.h"
 #include "core/entry.h"
+#include "core/guard.h"
 
 #define REST_NS (5 * HF_SEC)		/* without an op: then the log is emptied */
 
@@ -31,7 +32,7 @@ static void send_ack(struct hf_leg_run *l, struct hf_conn *c, uint8_t result, hf
 	struct hf_ack m = {
 		.result = result,
 		.epoch = epoch,
-		.durable = l->durable,
+		.durable = HF_GUARD(DURABLE) ? l->durable : l->core.last,
 		.resync_done = l->resync_done,
 		.cookie = cookie,
 		.ver = l->core.state.ver,
@@ -209,8 +210,8 @@ static void control_done(struct hf_leg_run *l)
 }
 
 /*
- * guard I5: the promise is durable, and so is all that was appended before it: what the reply says can only grow
- * stale.
+ * guards PROMISE, PROMISE_LOG: the promise is durable, and so is all that was appended before it: what the reply says
+ * can only grow stale (I5).
  */
 static void maybe_promise(struct hf_leg_run *l)
 {
@@ -218,11 +219,13 @@ static void maybe_promise(struct hf_leg_run *l)
 
 	l->promise_ready = true;
 	HF_SOMETIMES_IF(RUN_PROMISE_WAITS, l->durable_ticket < l->appended_ticket && !l->failed);
-	if (l->durable_ticket < l->appended_ticket && !l->failed)
+	if (HF_GUARD(PROMISE_LOG) && l->durable_ticket < l->appended_ticket && !l->failed)
 		return;
 	l->promise_ready = false;
-	l->stream = q->conn;		/* from here on ops of this epoch come from there */
-	l->stream_epoch = q->hdr.epoch;
+	if (HF_GUARD(FENCE) || !l->stream) {	/* from here on ops of this epoch come from there */
+		l->stream = q->conn;
+		l->stream_epoch = q->hdr.epoch;
+	}
 	reply_promise(l, current(l), l->failed ? HF_LEG_FAILED : HF_LEG_OK);
 	control_done(l);
 }
@@ -248,11 +251,11 @@ static void serve_prepare(struct hf_leg_run *l)
 		return;
 	}
 	HF_SOMETIMES_IF(RUN_STREAM_TAKEN_OVER, l->stream && l->stream != q->conn && l->stream_epoch < q->hdr.epoch);
-	if (l->stream_epoch < q->hdr.epoch)
+	if (HF_GUARD(FENCE) && l->stream_epoch < q->hdr.epoch)
 		l->stream = NULL;	/* the old primary gets no more answers but a refusal */
 	drop_held(l);
 	HF_SOMETIMES_IF(RUN_PROMISED_ALREADY, !persist);
-	if (!persist) {
+	if (!persist || !HF_GUARD(PROMISE)) {
 		maybe_promise(l);
 		return;
 	}
@@ -334,6 +337,10 @@ static void serve_adopt(struct hf_leg_run *l)
 	}
 	if (plan->truncate)
 		hf_store_truncate(l->store, plan->keep);
+	if (!HF_GUARD(ADOPT)) {
+		adopt_finished(l, 0);
+		return;
+	}
 	l->put.state = plan->state;
 	l->put.done = on_adopt_put;
 	hf_store_put_state(l->store, &l->put);
@@ -428,14 +435,15 @@ static bool data_is_intact(const struct hf_leg_run *l, const struct hf_entry *e,
 }
 
 /*
- * guard H23: copied blocks count once they can be read. One behind an op that is not committed yet is durable, but a
- * read would still find what was there before the resync.
+ * guard COPIED: copied blocks count once they can be read. One behind an op that is not committed yet is durable, but a
+ * read would still find what was there before the resync (H23).
  */
 static void count_resync(struct hf_leg_run *l)
 {
 	uint64_t before = l->resync_done;
+	uint64_t upto = HF_GUARD(COPIED) ? hf_store_visible(l->store) : l->durable_ticket;
 
-	while (l->resync_count && l->resync_ticket[l->resync_head] <= hf_store_visible(l->store)) {
+	while (l->resync_count && l->resync_ticket[l->resync_head] <= upto) {
 		l->resync_head = (l->resync_head + 1) % HF_LEG_RESYNC_MAX;
 		l->resync_count--;
 		l->resync_done++;
@@ -587,7 +595,7 @@ static void on_append(struct hf_leg_run *l, struct hf_conn *c, const struct hf_w
 {
 	bool adopting = l->busy && current(l)->hdr.type == HF_WIRE_ADOPT;
 
-	if (h->epoch < l->core.state.promised) {
+	if (HF_GUARD(FENCE) && h->epoch < l->core.state.promised) {
 		refuse_stale(l, c, h->epoch);
 		return;
 	}

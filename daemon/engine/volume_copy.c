@@ -10,6 +10,7 @@
 #include "base/sometimes.h"
 #include "codec/csum.h"
 #include "core/entry.h"
+#include "core/guard.h"
 #include "engine/leg_run.h"
 #include "engine/peer.h"
 #include "engine/volume_run.h"
@@ -461,9 +462,10 @@ void hf_volume_resync_map(struct hf_volume_run *v, uint64_t tag, const struct hf
 	uint32_t target = (uint32_t)(tag & 0xff);
 	struct hf_resync *x = target < HF_LEGS_MAX ? v->resync[target] : NULL;
 
-	/* guard H22: a map asked for by an earlier run is older than this run's base: it lacks what changed since */
+	/* guard MAP: one asked for by an earlier run is older than this run's base: it lacks what changed (H22) */
 	HF_SOMETIMES_IF(COPY_MAP_TOO_LATE, x && (!x->active || x->run != tag >> 8));
-	if (!x || !x->active || x->run != tag >> 8 || !x->map_asked || x->chunk_next != x->chunk_count)
+	if (!x || !x->active || (HF_GUARD(MAP) && x->run != tag >> 8) || !x->map_asked ||
+	    x->chunk_next != x->chunk_count)
 		return;
 	memcpy(x->chunk, m->chunk, m->count * sizeof(m->chunk[0]));
 	x->chunk_next = 0;

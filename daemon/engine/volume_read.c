@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/sometimes.h"
 #include "codec/csum.h"
+#include "core/guard.h"
 #include "engine/leg_run.h"
 #include "engine/peer.h"
 #include "engine/volume_run.h"
@@ -196,7 +197,7 @@ static void decode(struct hf_read_op *op)
 			again = true;
 		}
 		for (uint32_t b = 0; b < op->nblocks; b++)
-			mixed |= op->crc[i][b] != op->crc[first][b];
+			mixed |= HF_GUARD(VERSION) && op->crc[i][b] != op->crc[first][b];
 	}
 	for (uint32_t b = 0; !again && !mixed && b < op->nblocks; b++) {
 		const void *frag[HF_K_MAX + HF_M_MAX] = { 0 };
@@ -205,7 +206,8 @@ static void decode(struct hf_read_op *op)
 		for (uint32_t i = 0; i < r->leg_count; i++)
 			if (op->plan & HF_LEG_BIT(i))
 				frag[r->leg[i].frag] = op->frag[i] + (size_t)b * fs;
-		if (hf_ec_decode(&v->ec, frag, block) || hf_crc32c(block, HF_BLOCK) != op->crc[first][b]) {
+		if (hf_ec_decode(&v->ec, frag, block) ||
+		    (HF_GUARD(DECODED) && hf_crc32c(block, HF_BLOCK) != op->crc[first][b])) {
 			/* Each fragment fits its own checksum, yet they are no block: leave out one after the other. */
 			note_bad(op, first, 0);
 			again = true;
@@ -215,7 +217,7 @@ static void decode(struct hf_read_op *op)
 	HF_SOMETIMES_IF(READ_MIXED, mixed);
 	if (mixed && !again && ++op->tries < TRIES_MAX) {
 		op->plan = 0;
-		park(op);		/* guard H21: equal versions only */
+		park(op);		/* guard VERSION: equal versions only (H21) */
 		return;
 	}
 	if (again || mixed)

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/sometimes.h"
 #include "codec/csum.h"
+#include "core/guard.h"
 #include "engine/leg_run.h"
 #include "engine/peer.h"
 #include "format/record.h"
@@ -235,7 +236,7 @@ int hf_volume_run_attach(struct hf_volume_run *v, struct hf_session *s, const ch
 		*why = "the volume is not served here now";
 		return -EAGAIN;
 	}
-	if (!s->read_only && v->writer) {
+	if (HF_GUARD(SESSION) && !s->read_only && v->writer) {
 		*why = "another client has the volume open for writing; close that one, or open VOLUME@ro to read "
 		       "beside it";
 		return -EBUSY;

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/sometimes.h"
+#include "core/guard.h"
 #include "store/leg_int.h"
 
 static void next_round(struct hf_store *s);
@@ -213,7 +214,7 @@ static void round_synced(struct hf_io *io)
 {
 	struct hf_store *s = hf_container_of(io, struct hf_store, sync_io);
 
-	if (io->result < 0) {
+	if (HF_GUARD(FAILED) && io->result < 0) {
 		HF_SOMETIMES(STORE_SYNC_FAILS);
 		fail_apply(s, (int)io->result, "a sync failed");
 		return;
@@ -340,12 +341,16 @@ static void write_dw(struct hf_store *s)
 	d.count = n;
 	d.content_crc = hf_disk_dw_content(s->dw + HF_DISK_PAGE, n);
 	hf_disk_dw_encode(s->dw, s->salt, &d);
+	if (!HF_GUARD(DOUBLEWRITE)) {
+		write_in_place(s);
+		return;
+	}
 	a->phase = APPLY_DW;
 	hf_io_init(&s->dw_io, HF_IO_WRITE, s->fd, on_dw);
 	s->dw_io.buf = s->dw;
 	s->dw_io.len = (size_t)(1 + n) * HF_DISK_PAGE;
 	s->dw_io.off = s->sb.dw_off + (d.no & 1) * (uint64_t)(s->sb.dw_pages + 1) * HF_DISK_PAGE;
-	s->dw_io.dsync = true;
+	s->dw_io.dsync = HF_GUARD(DSYNC);
 	hf_io_submit(s->r, &s->dw_io);
 }
 

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/sometimes.h"
 #include "core/entry.h"
+#include "core/guard.h"
 #include "store/leg_int.h"
 
 static uint32_t pages_of(uint32_t stream)
@@ -192,7 +193,7 @@ static void on_log_written(struct hf_io *io)
 	struct hf_store *s = hf_container_of(io, struct hf_store, log_io);
 	struct batch *b = &s->batch[s->batch_sent % s->batch_room];
 
-	if (io->result < 0) {
+	if (HF_GUARD(FAILED) && io->result < 0) {
 		HF_SOMETIMES(STORE_LOG_FAILS);
 		hf_leg_fail(s, (int)io->result, "the log cannot be written");
 		hf_leg_maybe_closed(s);
@@ -227,7 +228,7 @@ static void on_kick(struct hf_task *t)
 	s->log_io.buf = s->ring + b->off;
 	s->log_io.len = b->pages * HF_DISK_PAGE;
 	s->log_io.off = s->sb.log_off + b->off;
-	s->log_io.dsync = true;
+	s->log_io.dsync = HF_GUARD(DSYNC);
 	hf_io_submit(s->r, &s->log_io);
 }
 
@@ -321,9 +322,10 @@ int hf_store_append(struct hf_store *s, const struct hf_entry *in, const void *p
 	if (e.type != HF_OP_RESIZE && e.lba + e.nblocks > s->sb.chunks_max * HF_CHUNK_BLOCKS)
 		return -EINVAL;
 	if (e.type == HF_OP_RESYNC) {
-		if (is_too_old(s, e.seq, e.lba, e.nblocks))
+		if (HF_GUARD(NEWER) && is_too_old(s, e.seq, e.lba, e.nblocks))
 			return -ESTALE;
-		e.skip |= newer_blocks(s, e.seq, e.lba, e.nblocks);
+		if (HF_GUARD(NEWER))
+			e.skip |= newer_blocks(s, e.seq, e.lba, e.nblocks);
 	} else {
 		hf_assert(e.seq == s->last + 1 && e.prev_chain == s->chain);
 	}
@@ -378,7 +380,7 @@ void hf_leg_visible(struct hf_store *s)
 
 		HF_SOMETIMES_IF(RESYNC_BEHIND_UNCOMMITTED, e->type == HF_OP_RESYNC && e->seq > s->commit);
 		HF_SOMETIMES_IF(LOG_TRUNCATED_SEEN, e->type == 0);
-		if (e->type && e->seq > s->commit)
+		if (HF_GUARD(APPLY) && e->type && e->seq > s->commit)
 			break;
 		s->visible_ticket++;
 		if (e->type == HF_OP_RESIZE)

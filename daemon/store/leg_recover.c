@@ -14,6 +14,7 @@
 #include "base/sometimes.h"
 #include "codec/csum.h"
 #include "core/entry.h"
+#include "core/guard.h"
 #include "store/leg_int.h"
 
 static uint64_t stamp_at(const struct hf_store *s, uint32_t off)
@@ -123,7 +124,8 @@ static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_
 				  .stream = at,
 				  .type = e.type};
 		s->nodes_reserved += nodes;
-		if (e.type != HF_OP_RESYNC && !hf_epoch_cache_is_alive(&s->sb.state.epochs, e.epoch, e.seq)) {
+		if (HF_GUARD(GHOST) && e.type != HF_OP_RESYNC &&
+		    !hf_epoch_cache_is_alive(&s->sb.state.epochs, e.epoch, e.seq)) {
 			HF_SOMETIMES(RECOVER_GHOST);
 			x->type = 0;
 		} else if (e.type != HF_OP_RESYNC) {

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/sometimes.h"
+#include "core/guard.h"
 #include "store/leg_int.h"
 
 static void next_write(struct hf_store *s);
@@ -47,7 +48,7 @@ static void next_write(struct hf_store *s)
 	s->sb_io.buf = s->sb_buf;
 	s->sb_io.len = HF_DISK_PAGE;
 	s->sb_io.off = (s->sb.generation & 1) * HF_DISK_PAGE;
-	s->sb_io.dsync = true;
+	s->sb_io.dsync = HF_GUARD(DSYNC);
 	hf_io_submit(s->r, &s->sb_io);
 }
 

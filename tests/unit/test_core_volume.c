@@ -295,6 +295,100 @@ static void test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record(void
 	assert_int_equal(r->acked, 1);
 }
 
+static void test_volume_reads_under_a_lease_of_a_leg_that_is_being_added(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 2, false, 0);
+	rig_down(r, 2);
+	rig_run(r, 6 * HF_SEC);
+	rig_up(r, 2);
+	for (int n = 0; n < 100 && !r->cas_asked; n++)
+		for (uint32_t i = 0; i < 3; i++)
+			rig_serve(r, i);
+	assert_true(r->v->pending_add & HF_LEG_BIT(2));
+	for (int i = 0; i < 60; i++) {		/* the store does not answer, and leg 2 gives no lease */
+		rig_tick(r, 50 * HF_MS);
+		serve_all_but(2);
+	}
+	assert_false(hf_volume_may_answer_read(r->v, r->now));	/* guard LEASE_PENDING (H33) */
+	while (rig_serve(r, 2))
+		;
+	rig_tick(r, 50 * HF_MS);
+	while (rig_serve(r, 2))
+		;
+	assert_true(hf_volume_may_answer_read(r->v, r->now));
+}
+
+/* The answer to a removal was lost, and so was the removal: the leg still counts. */
+static void test_volume_believes_a_change_when_it_reads_its_own_nonce(void **state)
+{
+	struct hf_record other;
+	struct hf_event e = { .kind = HF_EV_RECORD, .record = &other };
+	(void)state;
+
+	r = rig_serving(1, 2, false, 0);
+	rig_down(r, 2);
+	rig_write(r, 7);
+	serve_all_but(2);
+	rig_tick(r, 1 * HF_SEC);
+	other = r->record;
+	other.size_blocks *= 2;			/* somebody else's change came first */
+	e.ver = ++r->ver;
+	rig_cas(r, -ETIMEDOUT);
+	rig_feed(r, &e);
+	assert_true(r->v->record.leg[2].insync);	/* guard NONCE (H8) */
+	serve_all_but(2);
+	assert_int_equal(r->acked, 0);
+}
+
+static void test_volume_steps_down_for_another_epoch_in_the_record(void **state)
+{
+	struct hf_record other;
+	struct hf_event e = { .kind = HF_EV_RECORD, .record = &other };
+	(void)state;
+
+	r = rig_serving(1, 2, false, 0);
+	other = r->record;
+	other.epoch++;
+	e.ver = r->ver + 1;
+	rig_feed(r, &e);
+	assert_int_equal(r->v->phase, HF_PHASE_STOPPED);	/* guard DEPOSED */
+}
+
+static void test_volume_hears_no_answer_of_an_old_connection(void **state)
+{
+	struct hf_ack late = { .result = HF_LEG_OK, .epoch = 1, .durable = 1 };
+	struct hf_event e = { .kind = HF_EV_ACKED, .leg = 1, .ack = &late };
+	(void)state;
+
+	r = rig_serving(1, 1, false, 0);
+	e.gen = r->leg[1].gen;
+	rig_down(r, 1);
+	rig_up(r, 1);
+	rig_serve(r, 1);
+	rig_write(r, 7);
+	rig_serve(r, 0);
+	rig_feed(r, &e);
+	assert_int_equal(r->acked, 0);		/* guard GENERATION (H25) */
+	rig_settle(r);
+	assert_int_equal(r->acked, 1);
+}
+
+static void test_volume_gives_no_vote_to_a_leg_in_a_resync(void **state)
+{
+	(void)state;
+	r = rig_serving(1, 2, false, 1);
+	rig_write(r, 7);
+	rig_settle(r);
+	r->leg[1].core.state.inconsistent = true;
+	r->leg[1].core.last = r->leg[1].core.commit = 0;	/* what it shows is of no use */
+	rig_down(r, 0);
+	rig_primary(r, 2, false);
+	rig_settle(r);
+	rig_run(r, 5 * HF_SEC);
+	assert_int_equal(r->v->promotion.valid, HF_LEG_BIT(2));	/* guard INCONSISTENT (I12) */
+}
+
 static void test_volume_asks_the_cluster_store_again_only_after_a_while(void **state)
 {
 	struct hf_event e = { .kind = HF_EV_RECORD, .result = -ETIMEDOUT };
@@ -779,6 +873,11 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_reads_under_leases_of_every_leg, down),
 		cmocka_unit_test_teardown(test_volume_gives_no_vote_to_a_leg_that_lost_its_memory, down),
 		cmocka_unit_test_teardown(test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record, down),
+		cmocka_unit_test_teardown(test_volume_reads_under_a_lease_of_a_leg_that_is_being_added, down),
+		cmocka_unit_test_teardown(test_volume_believes_a_change_when_it_reads_its_own_nonce, down),
+		cmocka_unit_test_teardown(test_volume_steps_down_for_another_epoch_in_the_record, down),
+		cmocka_unit_test_teardown(test_volume_hears_no_answer_of_an_old_connection, down),
+		cmocka_unit_test_teardown(test_volume_gives_no_vote_to_a_leg_in_a_resync, down),
 		cmocka_unit_test_teardown(test_volume_asks_the_cluster_store_again_only_after_a_while, down),
 		cmocka_unit_test_teardown(test_volume_resyncs_from_no_later_than_what_is_committed, down),
 		cmocka_unit_test_teardown(test_volume_goes_on_with_an_interrupted_resync, down),

@@ -60,10 +60,24 @@ static void admin_done(struct hf_agent_leg *l, int result, const char *words)
 		hf_host_admin_done(&l->agent->host, call, result, words);
 }
 
+/* One that was made just now and cannot be opened was not made: it can be asked for again. */
+static void undo_format(struct hf_agent_leg *l, int err, const char *why)
+{
+	hf_error("leg of volume %s at %s was made and cannot be opened: %s; it is removed again", l->volume, l->path,
+		 why);
+	hf_file_unlink(l->agent->r, l->path);
+	admin_done(l, err, why);
+	leg_free(l);
+}
+
 static void open_failed(struct hf_agent_leg *l, int err, const char *why)
 {
 	struct hf_agent *a = l->agent;
 
+	if (l->call) {
+		undo_format(l, err, why);
+		return;
+	}
 	switch (err) {
 	case -ENOENT:
 		HF_SOMETIMES(AGENT_LEG_MISSING);
@@ -87,7 +101,6 @@ static void open_failed(struct hf_agent_leg *l, int err, const char *why)
 			 l->path, l->why);
 		a->ops->event(a->ctx, "leg-unusable", l->volume, a->self.name, l->why);
 	}
-	admin_done(l, err, l->why);
 }
 
 static void on_opened(void *ctx, struct hf_store *s, int err, const char *why)
@@ -200,7 +213,7 @@ void hf_agent_delete(void *ctx, const struct hf_uuid *leg, void *call)
 		hf_store_close(l->run.store, on_closed, l);
 		return;
 	}
-	l->deleting = l->state == HF_AGENT_LEG_DAMAGED;
+	l->deleting = l->state != HF_AGENT_LEG_MISSING;
 	on_closed(l);
 }
 

@@ -20,7 +20,7 @@
 #include "lib/shards.h"
 #include "sim/leg_case.h"
 
-enum count { WORDS, MOMENTS, SAMPLED, IMAGES, AGAIN, BAD };
+enum count { WORDS, MOMENTS, SAMPLED, IMAGES, AGAIN, LATER, BAD };
 
 static const uint8_t ks[] = { 1, 2, 8 };
 
@@ -71,6 +71,7 @@ static void run_shard(struct shard *s, void *ctx)
 	s->count[SAMPLED] = c->cuts.sampled;
 	s->count[IMAGES] = c->cuts.images;
 	s->count[AGAIN] = c->cuts.again;
+	s->count[LATER] = c->cuts.later;
 	s->count[BAD] = c->bad;
 	leg_case_fini(c);
 }
@@ -84,10 +85,10 @@ static void test_no_cut_of_any_short_word_loses_anything(void **state)
 	(void)state;
 	assert_true(shards_run(run_shard, &the_case, sum));
 	printf("# figure: leg store: %llu words of 3 calls from %u starts, %llu moments (%llu with more than 6 sectors "
-	       "at risk), %llu crash images (%llu of cut recoveries), %llu bad\n",
+	       "at risk), %llu crash images (%llu of cut recoveries, %llu of later lives), %llu bad\n",
 	       (unsigned long long)sum[WORDS], LEG_START_COUNT, (unsigned long long)sum[MOMENTS],
 	       (unsigned long long)sum[SAMPLED], (unsigned long long)sum[IMAGES], (unsigned long long)sum[AGAIN],
-	       (unsigned long long)sum[BAD]);
+	       (unsigned long long)sum[LATER], (unsigned long long)sum[BAD]);
 	printf("# score: {\"name\":\"crash_images\",\"value\":%llu,\"bad\":%llu}\n", (unsigned long long)sum[IMAGES],
 	       (unsigned long long)sum[BAD]);
 	assert_int_equal(sum[BAD], 0);

@@ -13,6 +13,7 @@
 #define PORT 7000
 #define LOG_BYTES (1024u << 10)
 #define PATIENCE (90 * HF_SEC)		/* for one order */
+#define SHORT (20 * HF_SEC)
 #define AGAIN (2 * HF_SEC)		/* an operator, and a client, try again after this */
 
 /* One attachment; never reused: a dead host may still point to it. */
@@ -39,17 +40,22 @@ static bool fail(struct cell *c, const char *format, ...)
 	return false;
 }
 
+static void cure(struct cell *c);
+
 /* Let the world go on until `is_so`, with `again` called now and then; false: patience ended. */
 static bool wait_for(struct cell *c, bool (*is_so)(struct cell *c, uint32_t arg), uint32_t arg,
 		     void (*again)(struct cell *c, uint32_t arg))
 {
 	hf_nsec end = sim_now(c->sim) + PATIENCE, next = sim_now(c->sim);
 
+	c->since = sim_now(c->sim);
 	while (!c->failure[0] && !is_so(c, arg)) {
 		if (sim_now(c->sim) >= end)
 			return false;
-		if (again && sim_now(c->sim) >= next) {
-			again(c, arg);
+		if (sim_now(c->sim) >= next) {
+			cure(c);
+			if (again)
+				again(c, arg);
 			next = sim_now(c->sim) + AGAIN;
 		}
 		sim_run(c->sim, sim_now(c->sim) + HF_MS);
@@ -155,7 +161,8 @@ bool cell_restart(struct cell *c, uint32_t host)
 {
 	if (c->failure[0])
 		return false;
-	start_host(c, host);
+	if (!sim_host_is_up(c->sim, host))
+		start_host(c, host);
 	return wait_for(c, is_ready, host, NULL) || fail(c, "host %u did not become ready again", host);
 }
 
@@ -274,6 +281,34 @@ static void on_created(struct hf_cluster_req *q, int result, const struct hf_clu
 	c->is_created = result == 0 || result == -ESTALE;
 	if (c->is_created)
 		hf_agent_refresh(c->host[0].agent);
+}
+
+static bool has_failed_leg(struct cell *c, uint32_t i)
+{
+	if (!sim_host_is_up(c->sim, i) || !c->host[i].is_ready)
+		return false;
+	hf_list_each(&c->host[i].agent->legs, n) {
+		const struct hf_agent_leg *l = hf_container_of(n, struct hf_agent_leg, link);
+
+		if (l->state == HF_AGENT_LEG_OPEN && l->run.failed)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A leg that has failed takes no more writes until its daemon is started again (R13): the operator sees to that. When
+ * too few legs were in sync at the moment at which a host died, that host is needed.
+ */
+static void cure(struct cell *c)
+{
+	for (uint32_t i = 0; i < c->hosts; i++) {
+		if (has_failed_leg(c, i))
+			cell_kill(c, i, SIM_KILL_PROCESS);
+		else if (sim_host_is_up(c->sim, i) || sim_now(c->sim) < c->since + SHORT)
+			continue;
+		start_host(c, i);
+	}
 }
 
 static void write_record(struct sim_world *sim, void *ctx)
@@ -396,11 +431,16 @@ static struct cell_session *answered(struct cell *c, enum hf_request_kind kind, 
 {
 	hf_nsec end = sim_now(c->sim) + PATIENCE;
 
+	c->since = sim_now(c->sim);
 	while (!c->failure[0] && sim_now(c->sim) < end) {
 		struct cell_session *s = ask(c, kind, lba, nblocks, value);
 
-		while (s && !s->is_done && !s->is_over && c->session == s && sim_now(c->sim) < end)
+		cure(c);
+		while (s && !s->is_done && !s->is_over && c->session == s && sim_now(c->sim) < end) {
 			sim_run(c->sim, sim_now(c->sim) + HF_MS / 4);
+			if (sim_now(c->sim) % AGAIN < HF_MS / 4)
+				cure(c);
+		}
 		if (s && s->is_done && s->result == 0)
 			return s;
 		if (s && s->is_done && s->result != -ESHUTDOWN)

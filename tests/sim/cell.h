@@ -4,7 +4,8 @@
  * agent, one volume, an operator who tries again, one client that writes block after block and knows what it wrote.
  *
  * Every order is carried out or fails within a bounded simulated time: what stands in its way has to end by itself or
- * by the operator's doing. The daemon's memory of killed hosts is not given back: a cell lives in a process of its own.
+ * by the operator's doing: daemons of failed legs are started again, and hosts that are down when an order takes long.
+ * The daemon's memory of killed hosts is not given back: a cell lives in a process of its own.
  */
 #ifndef HF_TESTS_SIM_CELL_H
 #define HF_TESTS_SIM_CELL_H
@@ -44,6 +45,7 @@ struct cell {
 	uint64_t value[CELL_BLOCKS];	/* last acknowledged; 0: never written */
 	uint64_t newest;
 	uint64_t acked, checked;
+	hf_nsec since;			/* the order under way was given */
 	char failure[256];		/* the first; empty: none */
 };
 

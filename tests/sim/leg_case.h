@@ -49,7 +49,8 @@ struct leg_cuts {
 	bool is_on;
 	uint32_t all_up_to;		/* every subset of at most that many sectors or pages; beyond: a sample */
 	uint64_t seen;			/* what the disk held and the model said when cuts were last made */
-	uint64_t moments, images, sampled, again;	/* again: of cuts while a cut was recovered from */
+	/* again: of cuts while a cut was recovered from; later: while the leg then went on */
+	uint64_t moments, images, sampled, again, later;
 };
 
 struct leg_case {
@@ -88,7 +89,9 @@ void leg_judge(struct leg_case *c, const struct sim_image *image);
 bool leg_judge_opened(struct leg_case *c);
 bool leg_case_wrong(struct leg_case *c, const char *what, uint64_t a, uint64_t b);
 
-/* leg_cuts.c: after every step of the leg's world. */
+/* leg_cuts.c: now and then, a cut of the second host at its next moment that has something to lose: second_cut. */
+void leg_cuts_arm(struct leg_case *c);
+/* After every step of the leg's world. */
 void leg_cuts_step(struct leg_sim *l);
 /* One image of this moment, each page kept, dropped or torn as `pattern` says (leg_cuts.c), and judged. */
 enum leg_cut { LEG_CUT_NONE, LEG_CUT_ALL, LEG_CUT_RANDOM };

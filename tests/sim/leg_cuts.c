@@ -48,6 +48,12 @@ static void on_second_step(struct leg_sim *l)
 		c->second_cut = sim_disk_cut(l->w, l->host, LEG_SIM_PATH, chosen_again, &how);
 }
 
+void leg_cuts_arm(struct leg_case *c)
+{
+	c->second_cut_at = 1 + (uint32_t)leg_case_draw(c, 3);
+	c->second.stepped = on_second_step;
+}
+
 /* One in four recoveries is cut off again, when it writes. */
 static void judge_twice(struct leg_case *c, const struct sim_image *image)
 {

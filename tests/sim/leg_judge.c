@@ -163,7 +163,35 @@ static int append_again(struct leg_sim *l)
 	return err ? err : leg_sim_settle(l);
 }
 
-/* The leg goes on: one more op, read back by another recovery. */
+/*
+ * Power was lost while the op was written: it is there or it is not, whatever the cut before has left where it was
+ * going.
+ */
+static bool op_is_whole_or_gone(struct leg_case *c, hf_seq seq, uint32_t before, uint32_t after)
+{
+	struct sim_image *image = c->second_cut;
+	struct leg_sim *l = &c->second;
+	struct hf_store_status st;
+
+	c->second_cut = NULL;
+	if (!image)
+		return true;
+	leg_sim_close(l);
+	sim_disk_restore(l->w, image);
+	sim_image_free(image);
+	c->cuts.images++;
+	c->cuts.later++;
+	if (leg_sim_open(l, &c->leg.params.id))
+		return leg_case_wrong(c, l->why, seq, 0);
+	hf_store_status(l->s, &st);
+	if (st.suspect)
+		return leg_case_wrong(c, "suspect in its second life", st.last_seq, seq);
+	if (st.last_seq == seq ? st.last_chain != after : st.last_seq + 1 != seq || st.last_chain != before)
+		return leg_case_wrong(c, "the second life's op is neither whole nor gone", st.last_seq, seq);
+	return true;
+}
+
+/* The leg goes on: one more op, cut off or read back by another recovery. */
 static bool goes_on(struct leg_case *c)
 {
 	const struct hf_leg_state *s = hf_store_state(c->second.s);
@@ -171,12 +199,17 @@ static bool goes_on(struct leg_case *c)
 	struct hf_store_status st;
 	struct hf_store_read rd;
 	hf_seq seq = l->seq + 1;
+	uint32_t before = l->chain;
 
 	for (uint32_t i = 0; i < s->epochs.count; i++)
 		if (s->epochs.at[i].start <= seq)
 			l->epoch = s->epochs.at[i].epoch;
+	leg_cuts_arm(c);
 	if (append_again(l))
 		return leg_case_wrong(c, "no more ops are taken", seq, 0);
+	l->stepped = NULL;
+	if (c->second_cut)
+		return op_is_whole_or_gone(c, seq, before, l->chain);
 	hf_store_commit(l->s, seq);
 	if (leg_case_draw(c, 2) && leg_sim_checkpoint(l))
 		return leg_case_wrong(c, "no checkpoint", seq, 0);

@@ -72,7 +72,7 @@ sbin_programs := holdfastd
 bench_programs := holdfast-bench-engine
 
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
-testlib := cluster_driver_sqlite.c core_rig.c golden.c nbd_raw.c ram_export.c shards.c sometimes.c
+testlib := cluster_driver_sqlite.c core_rig.c failing_alloc.c golden.c nbd_raw.c ram_export.c shards.c sometimes.c
 sim := cell.c cluster_driver_sim.c leg_case.c leg_cuts.c leg_judge.c leg_model.c leg_sim.c oracle.c sim_cluster.c \
 	sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
@@ -83,7 +83,7 @@ unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec tes
 contract := test_cluster test_reactor
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
-exhaustive := test_cell_faults test_leg_cuts
+exhaustive := test_cell_faults test_leg_cuts test_memory_leg
 # Programs of tests/sim that judge seeded runs; servers of tests/lib without a cluster; clients (linked with libnbd).
 sim_main := sim_run
 server := nbd_ram
@@ -158,9 +158,24 @@ $(O)/bin/$(1): $(src_$(1):%.c=$(O)/%.o) $(archives)
 endef
 $(foreach p,$(programs),$(if $(src_$(p)),$(eval $(call program_rule,$(p)))))
 
-$(test_bins): $(O)/%: $(O)/%.o $(test_archives)
+# test_memory_*: the product's allocations fail when ordered (tests/lib/failing_alloc.h).
+memory_bin := $(filter $(O)/tests/exhaustive/test_memory_%,$(exhaustive_bin))
+$(filter-out $(memory_bin),$(test_bins)): $(O)/%: $(O)/%.o $(test_archives)
 	$(if $(V),,@echo "  LD  $*")
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< $(call group,$(test_archives)) $(libs) -lcmocka
+
+failing := $(foreach l,$(layers),$(O)/failing/libhf_$(l).a)
+define failing_rule
+$(O)/failing/libhf_$(1).a: $(call tested,$(1)) tests/lib/failing_alloc.syms
+	@mkdir -p $$(@D)
+	$(Q)objcopy --redefine-syms=tests/lib/failing_alloc.syms $$< $$@
+endef
+$(foreach l,$(layers),$(eval $(call failing_rule,$(l))))
+
+$(memory_bin): $(O)/%: $(O)/%.o $(test_archives) $(failing)
+	$(if $(V),,@echo "  LD  $*")
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< \
+		$(call group,$(O)/libhf_testlib.a $(O)/libhf_sim.a $(failing)) $(libs) -lcmocka
 
 $(client_bin): $(O)/%: $(O)/%.o
 	$(if $(V),,@echo "  LD  $*")

@@ -9,6 +9,7 @@
  *   EINVAL     the caller's argument is outside what the contract allows
  *   EIO        the device said no; the medium's state is unknown (H15)
  *   ENOENT     there is no such object
+ *   ENOMEM     not enough memory; everything was given back
  *   EEXIST     there is such an object already
  *   ENOSPC     the device or a fixed table is full
  *   EPROTO     the peer broke the protocol

@@ -397,21 +397,22 @@ static const struct hf_cluster_ops sqlite_ops = {
 int hf_cluster_sqlite_new(struct hf_reactor *r, const char *path, struct hf_cluster **out, struct hf_errmsg *err)
 {
 	struct sqlite_store *s = calloc(1, sizeof(*s));
+	char *copy = strdup(path);
 	struct hf_uuid uuid;
 	int rc;
 
-	hf_assert(s);
+	if (!s || !copy) {
+		rc = hf_fail(err, -ENOMEM, "cluster store %s: there is not enough memory to open it", path);
+		goto fail;
+	}
 	hf_reactor_random(r, &uuid, sizeof(uuid));
 	hf_uuid_stamp(&uuid);
 	rc = hf_sqlite_db_open(&s->db, path, &uuid, err);
-	if (rc < 0) {
-		free(s);
-		return rc;
-	}
+	if (rc < 0)
+		goto fail;
 	s->cluster.ops = &sqlite_ops;
 	s->reactor = r;
-	s->path = strdup(path);
-	hf_assert(s->path);
+	s->path = copy;
 	s->lock_fd = -1;
 	s->job = (struct hf_job){ .work = job_work, .done = job_done };
 	hf_list_init(&s->job.link);
@@ -421,4 +422,8 @@ int hf_cluster_sqlite_new(struct hf_reactor *r, const char *path, struct hf_clus
 	hf_timer_init(&s->poll, poll_fire);
 	*out = &s->cluster;
 	return 0;
+fail:
+	free(copy);
+	free(s);
+	return rc;
 }

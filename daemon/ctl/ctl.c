@@ -436,7 +436,11 @@ static void client_new(struct hf_ctl *ctl, int fd)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
-	hf_assert(c);
+	if (!c) {
+		hf_warn("ctl: refusing a client: there is not enough memory");
+		hf_close(ctl->reactor, fd);
+		return;
+	}
 	c->ctl = ctl;
 	c->fd = fd;
 	hf_list_init(&c->calls);
@@ -476,15 +480,19 @@ static void retry_fire(struct hf_timer *t)
 
 int hf_ctl_start(struct hf_reactor *r, const struct hf_ctl_config *config, struct hf_ctl **out, struct hf_errmsg *err)
 {
-	struct hf_ctl *ctl = calloc(1, sizeof(*ctl));
+	struct hf_ctl *ctl;
 	char addr[HF_ADDR_MAX];
 	mode_t mask;
 
-	hf_assert(ctl);
-	if (snprintf(addr, sizeof(addr), "unix:%s", config->path) >= (int)sizeof(addr)) {
-		free(ctl);
+	if (snprintf(addr, sizeof(addr), "unix:%s", config->path) >= (int)sizeof(addr))
 		return hf_fail(err, -ENAMETOOLONG,
 			       "the path of the control socket %s is too long: use a shorter directory", config->path);
+	ctl = calloc(1, sizeof(*ctl));
+	if (ctl)
+		ctl->path = strdup(config->path);
+	if (!ctl || !ctl->path) {
+		free(ctl);
+		return hf_fail(err, -ENOMEM, "control socket %s: there is not enough memory", config->path);
 	}
 	/* Only this process's own user, and root, may order it about. */
 	mask = umask(0177);
@@ -493,13 +501,12 @@ int hf_ctl_start(struct hf_reactor *r, const struct hf_ctl_config *config, struc
 	if (ctl->fd < 0) {
 		int rc = ctl->fd;
 
+		free(ctl->path);
 		free(ctl);
 		return rc;
 	}
 	ctl->reactor = r;
 	ctl->config = *config;
-	ctl->path = strdup(config->path);
-	hf_assert(ctl->path);
 	hf_list_init(&ctl->clients);
 	hf_timer_init(&ctl->retry, retry_fire);
 	hf_task_init(&ctl->end, end_run);

@@ -163,7 +163,8 @@ int hf_event_scan_file(int fd, struct hf_event_scan *out)
 	size_t have = 0;
 	ssize_t got;
 
-	hf_assert(buf);
+	if (!buf)
+		return -ENOMEM;
 	hf_event_chain_init(&scan.last);
 	while ((got = pread(fd, buf + have, HF_EVENT_LINE_MAX - have, (off_t)off)) > 0) {
 		size_t start = 0;

@@ -257,7 +257,11 @@ static int open_log(const char *path, struct hf_errmsg *err)
 	char *dir = strdup(path), *slash;
 	int dir_fd;
 
-	hf_assert(dir);
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return hf_fail(err, -ENOMEM, "cannot open event log %s: there is not enough memory", path);
+	}
 	slash = strrchr(dir, '/');
 	if (slash)
 		slash[1] = '\0';
@@ -282,7 +286,8 @@ int hf_events_new(struct hf_reactor *r, const char *path, const char *host, stru
 	struct hf_events *ev = calloc(1, sizeof(*ev));
 	int rc;
 
-	hf_assert(ev);
+	if (!ev)
+		return hf_fail(err, -ENOMEM, "cannot open event log %s: there is not enough memory", path);
 	ev->reactor = r;
 	snprintf(ev->host, sizeof(ev->host), "%s", host);
 	hf_list_init(&ev->tails);

@@ -29,11 +29,6 @@ static void gather(struct hf_store *s)
 	struct apply *a = &s->apply;
 
 	a->chunk_count = 0;
-	if (a->chunk_room < s->nodes_used) {
-		a->chunk_room = s->node_count;
-		a->chunk = realloc(a->chunk, a->chunk_room * sizeof(uint64_t));
-		hf_assert(a->chunk);
-	}
 	for (uint32_t h = 0; h <= s->bucket_mask; h++)
 		for (uint32_t i = s->bucket[h]; i; i = s->node[i].next)
 			a->chunk[a->chunk_count++] = s->node[i].chunk;
@@ -131,6 +126,7 @@ static int take_chunk(struct hf_store *s, uint64_t chunk)
 	    a->pages + new_page + a->dw_pages + HF_CHUNK_BLOCKS > s->sb.dw_pages)
 		return 1;
 	c = hf_leg_chunk_get(s, chunk);
+	hf_assert(c);
 	for (uint32_t b = 0; b < HF_CHUNK_BLOCKS; b++) {
 		const struct ent *e;
 		uint32_t in;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "store/leg_int.h"
 
 #define WRITE_BYTES (1u << 20)
@@ -86,6 +85,20 @@ static void fmt_fail(struct hf_task *t)
 	fmt_end(x, x->result);
 }
 
+static void no_memory(struct hf_task *t)
+{
+	struct hf_store_format *f = hf_container_of(t, struct hf_store_format, task);
+
+	f->done(f, -ENOMEM);
+}
+
+static void refuse(struct hf_reactor *r, struct hf_store_format *f)
+{
+	hf_fail(&f->err, -ENOMEM, "leg %s cannot be made: there is not enough memory", f->path);
+	hf_task_init(&f->task, no_memory);
+	hf_task_defer(r, &f->task);
+}
+
 void hf_store_format(struct hf_reactor *r, struct hf_store_format *f)
 {
 	struct fmt *x = calloc(1, sizeof(*x));
@@ -94,7 +107,10 @@ void hf_store_format(struct hf_reactor *r, struct hf_store_format *f)
 	uint64_t max = f->params.size_blocks_max, pages;
 	uint32_t frag = hf_frag_size(f->params.id.geometry, f->params.id.frag);
 
-	hf_assert(x);
+	if (!x) {
+		refuse(r, f);
+		return;
+	}
 	if (!max)
 		max = f->params.size_blocks * GROWTH > GROWTH_MIN ? f->params.size_blocks * GROWTH : GROWTH_MIN;
 	if (max > HF_VOLUME_BLOCKS_MAX)
@@ -113,6 +129,12 @@ void hf_store_format(struct hf_reactor *r, struct hf_store_format *f)
 	s->data_off = s->table_off + pages * HF_DISK_PAGE;
 	s->checkpoint.size_blocks = f->params.size_blocks;
 	s->checkpoint.batch = 1;
+	x->buf = aligned_alloc(HF_DISK_PAGE, WRITE_BYTES);
+	if (!x->buf) {
+		free(x);
+		refuse(r, f);
+		return;
+	}
 	x->fd = hf_file_open(r, f->path, HF_FILE_CREATE, s->data_off + s->chunks_max * HF_CHUNK_BLOCKS * frag, &info,
 			     &f->err);
 	if (x->fd < 0) {
@@ -121,8 +143,6 @@ void hf_store_format(struct hf_reactor *r, struct hf_store_format *f)
 		hf_task_defer(r, &x->task);
 		return;
 	}
-	x->buf = aligned_alloc(HF_DISK_PAGE, WRITE_BYTES);
-	hf_assert(x->buf);
 	memset(x->buf, 0, WRITE_BYTES);
 	x->at = s->log_off;
 	x->end = s->log_off + s->log_bytes;

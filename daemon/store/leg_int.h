@@ -80,8 +80,8 @@ struct apply {
 	hf_epoch epoch;
 	uint32_t chain;
 	uint64_t size_blocks;		/* of the volume when it began: table pages beyond are not touched */
-	uint64_t *chunk;		/* sorted */
-	uint32_t chunk_count, chunk_room, chunk_next;
+	uint64_t *chunk;		/* sorted; room for all nodes */
+	uint32_t chunk_count, chunk_next;
 	uint32_t sects, pending;
 	uint64_t page[HF_DISK_DW_PAGES_MAX];	/* table pages of this round */
 	uint32_t pages, dw_pages;
@@ -211,7 +211,7 @@ void hf_leg_overlay_cut(struct hf_store *s, uint64_t size_blocks);
 int hf_leg_table_init(struct hf_store *s);
 void hf_leg_table_fini(struct hf_store *s);
 struct hf_disk_chunk *hf_leg_chunk(const struct hf_store *s, uint64_t chunk);	/* NULL: never written */
-struct hf_disk_chunk *hf_leg_chunk_get(struct hf_store *s, uint64_t chunk);
+struct hf_disk_chunk *hf_leg_chunk_get(struct hf_store *s, uint64_t chunk);	/* NULL: no memory */
 void hf_leg_page_dirty(struct hf_store *s, uint64_t page);
 int hf_leg_phys_alloc(struct hf_store *s, struct hf_disk_chunk *c);
 void hf_leg_phys_free(struct hf_store *s, struct hf_disk_chunk *c);

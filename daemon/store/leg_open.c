@@ -11,6 +11,8 @@
 #include "base/sometimes.h"
 #include "store/leg_int.h"
 
+#define NO_MEMORY "there is not enough memory for its log and table"
+
 static void free_memory(struct hf_store *s)
 {
 	hf_leg_table_fini(s);
@@ -123,9 +125,10 @@ static void got_super(struct hf_store *s)
 	s->bucket = calloc(s->bucket_mask, sizeof(uint32_t));
 	s->bucket_mask--;
 	s->node_fresh = 1;
-	if (!s->open_buf || !s->ring || !s->batch || !s->ent || !s->node || !s->bucket || !s->sb_buf || !s->sect ||
-	    !s->arena || !s->dw || hf_leg_table_init(s)) {
-		hf_leg_opened_fail(s, -ENOMEM, "there is not enough memory for its log and table");
+	s->apply.chunk = malloc(s->node_count * sizeof(s->apply.chunk[0]));
+	if (!s->open_buf || !s->apply.chunk || !s->ring || !s->batch || !s->ent || !s->node || !s->bucket ||
+	    !s->sb_buf || !s->sect || !s->arena || !s->dw || hf_leg_table_init(s)) {
+		hf_leg_opened_fail(s, -ENOMEM, NO_MEMORY);
 		return;
 	}
 	s->dw_no = s->sb.checkpoint.dw;
@@ -259,12 +262,15 @@ static void load_table(struct hf_store *s)
 
 static void got_table(struct hf_store *s)
 {
-	for (uint32_t i = 0; i < s->open_len; i++)
-		if (hf_leg_page_load(s, s->at + i, s->open_buf + (size_t)i * HF_DISK_PAGE)) {
-			HF_SOMETIMES(OPEN_TABLE_DAMAGED);
-			hf_leg_opened_fail(s, -EBADMSG, "a page of the chunk table is damaged");
-			return;
-		}
+	for (uint32_t i = 0; i < s->open_len; i++) {
+		int err = hf_leg_page_load(s, s->at + i, s->open_buf + (size_t)i * HF_DISK_PAGE);
+
+		if (!err)
+			continue;
+		HF_SOMETIMES_IF(OPEN_TABLE_DAMAGED, err == -EBADMSG);
+		hf_leg_opened_fail(s, err, err == -ENOMEM ? NO_MEMORY : "a page of the chunk table is damaged");
+		return;
+	}
 	s->at += s->open_len;
 	load_table(s);
 }
@@ -276,6 +282,10 @@ void hf_store_open(struct hf_reactor *r, const char *path, const struct hf_leg_i
 	struct hf_file_info info;
 	struct hf_errmsg err;
 
+	if (!s) {
+		opened(ctx, NULL, -ENOMEM, NO_MEMORY);
+		return;
+	}
 	s->r = r;
 	s->events = events;
 	s->ctx = ctx;
@@ -291,6 +301,10 @@ void hf_store_open(struct hf_reactor *r, const char *path, const struct hf_leg_i
 		return;
 	}
 	s->open_buf = aligned_alloc(4096, 8192);
+	if (!s->open_buf) {
+		hf_leg_opened_fail(s, -ENOMEM, NO_MEMORY);
+		return;
+	}
 	read_range(s, 0, s->open_buf, 8192, got_super);
 }
 

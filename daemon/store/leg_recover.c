@@ -70,15 +70,20 @@ static enum found look(const struct hf_store *s, uint32_t off, uint64_t no, stru
 	return what;
 }
 
+/*
+ * Payloads are laid out in the arena, which nobody uses before a checkpoint: an open that is out of memory is told by
+ * an answer.
+ */
+_Static_assert(HF_WRITE_BLOCKS_MAX * HF_BLOCK <= HF_SECTS_MAX * HF_SECTOR, "one entry's payload fits the arena");
+
 /* Entries of a whole batch; false: one of them is corrupt, or does not continue the chain. */
 static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_batch *b)
 {
-	uint8_t head[HF_DISK_ENTRY_HEAD + 8 * HF_WRITE_BLOCKS_MAX], *data = malloc(HF_WRITE_BLOCKS_MAX * HF_BLOCK);
+	uint8_t head[HF_DISK_ENTRY_HEAD + 8 * HF_WRITE_BLOCKS_MAX], *data = s->arena;
 	uint32_t at = HF_DISK_BATCH_HEAD, nodes;
 	struct hf_entry e;
 	bool good = true;
 
-	hf_assert(data);
 	for (uint32_t i = 0; i < b->count && good; i++) {
 		uint32_t size, len;
 		struct ent *x;
@@ -143,7 +148,6 @@ static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_
 		s->next_ticket++;
 		at += size + len;
 	}
-	free(data);
 	return good;
 }
 

@@ -35,14 +35,19 @@ void hf_leg_table_fini(struct hf_store *s)
 	free(s->freed);
 }
 
-static void grow(struct hf_store *s, uint64_t pages)
+static int grow(struct hf_store *s, uint64_t pages)
 {
+	struct tpage **page;
+
 	if (pages <= s->page_count)
-		return;
-	s->page = realloc(s->page, (pages + 1) * sizeof(s->page[0]));
-	hf_assert(s->page);
+		return 0;
+	page = realloc(s->page, (pages + 1) * sizeof(s->page[0]));
+	if (!page)
+		return -ENOMEM;
+	s->page = page;
 	memset(s->page + s->page_count, 0, (pages + 1 - s->page_count) * sizeof(s->page[0]));
 	s->page_count = pages;
+	return 0;
 }
 
 struct hf_disk_chunk *hf_leg_chunk(const struct hf_store *s, uint64_t chunk)
@@ -58,11 +63,12 @@ struct hf_disk_chunk *hf_leg_chunk_get(struct hf_store *s, uint64_t chunk)
 {
 	uint64_t p = chunk / HF_DISK_CHUNKS_PER_PAGE;
 
-	grow(s, p + 1);
-	if (!s->page[p]) {
+	if (grow(s, p + 1))
+		return NULL;
+	if (!s->page[p])
 		s->page[p] = calloc(1, sizeof(struct tpage));
-		hf_assert(s->page[p]);
-	}
+	if (!s->page[p])
+		return NULL;
 	return &s->page[p]->chunk[chunk % HF_DISK_CHUNKS_PER_PAGE];
 }
 
@@ -128,6 +134,10 @@ void hf_leg_resize(struct hf_store *s, uint64_t size_blocks)
 		hf_leg_fail(s, -ENOSPC, "the volume has grown beyond what this leg was made for");
 		return;
 	}
+	if (grow(s, pages_for(size_blocks))) {
+		hf_leg_fail(s, -ENOMEM, "there is not enough memory for the table of the volume as it has grown");
+		return;
+	}
 	for (uint64_t i = from; i < old; i++) {
 		c = hf_leg_chunk(s, i);
 		if (!c)
@@ -146,7 +156,6 @@ void hf_leg_resize(struct hf_store *s, uint64_t size_blocks)
 		hf_leg_page_dirty(s, size_blocks / HF_CHUNK_BLOCKS / HF_DISK_CHUNKS_PER_PAGE);
 	}
 	s->size_blocks = size_blocks;
-	grow(s, pages_for(size_blocks));
 }
 
 void hf_leg_wipe(struct hf_store *s)
@@ -179,7 +188,8 @@ int hf_leg_page_load(struct hf_store *s, uint64_t page, const void *bytes)
 
 	if (ret <= 0)
 		return ret;
-	(void)hf_leg_chunk_get(s, page * HF_DISK_CHUNKS_PER_PAGE);
+	if (!hf_leg_chunk_get(s, page * HF_DISK_CHUNKS_PER_PAGE))
+		return -ENOMEM;
 	memcpy(s->page[page]->chunk, chunks, sizeof(chunks));
 	s->page[page]->crc = crc;
 	s->digest += hf_leg_page_mix(page, crc);

@@ -38,6 +38,7 @@ struct hf_store_format {
 	void (*done)(struct hf_store_format *f, int result);
 	void *ctx;
 	void *priv;			/* the store's */
+	struct hf_task task;		/* the store's */
 };
 void hf_store_format(struct hf_reactor *r, struct hf_store_format *f);
 

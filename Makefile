@@ -61,9 +61,10 @@ layers := ctl front cluster engine store io format core codec base
 # Programs: $(O)/bin/NAME from the paths in src_NAME and the archives. A program with an empty list is not built.
 src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemon_front.c daemon_look.c daemon_view.c \
 	daemon_volume.c)
-src_holdfast := tools/args.c tools/client.c tools/cmd_dev.c tools/cmd_host.c tools/cmd_promote.c \
-	tools/cmd_status.c tools/cmd_volume.c tools/dev.c tools/dev_process.c tools/holdfast.c tools/merge.c \
-	tools/output.c
+src_holdfast := $(addprefix tools/,args.c client.c cmd_dev.c cmd_host.c cmd_promote.c cmd_status.c cmd_torture.c \
+	cmd_volume.c dev.c dev_process.c holdfast.c merge.c output.c torture_cluster.c torture_disk.c \
+	torture_fault.c torture_load.c torture_net.c torture_oracle.c torture_orders.c torture_report.c \
+	torture_session.c)
 src_holdfast-inspect := tools/inspect.c tools/leglog.c
 src_holdfast-verify := tools/certificate.c tools/leglog.c tools/verify.c
 src_holdfast-bench-engine := tools/bench/engine.c tools/bench/engine_host.c
@@ -79,7 +80,8 @@ unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec tes
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
 	test_engine_leg test_engine_volume test_format_record test_front_nbd test_front_nbd_fuzz \
 	test_front_nbd_io test_io_buf test_sim_storm test_sim_world test_store_basic test_store_crafted \
-	test_store_crash test_store_faults test_tools_holdfast
+	test_store_crash test_store_faults test_tools_holdfast \
+	test_tools_torture
 contract := test_cluster test_reactor
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
@@ -160,9 +162,10 @@ $(foreach p,$(programs),$(if $(src_$(p)),$(eval $(call program_rule,$(p)))))
 
 # test_memory_*: the product's allocations fail when ordered (tests/lib/failing_alloc.h).
 memory_bin := $(filter $(O)/tests/exhaustive/test_memory_%,$(exhaustive_bin))
+$(O)/tests/unit/test_tools_torture: $(O)/tools/torture_oracle.o
 $(filter-out $(memory_bin),$(test_bins)): $(O)/%: $(O)/%.o $(test_archives)
 	$(if $(V),,@echo "  LD  $*")
-	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< $(call group,$(test_archives)) $(libs) -lcmocka
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(call group,$(test_archives)) $(libs) -lcmocka
 
 failing := $(foreach l,$(layers),$(O)/failing/libhf_$(l).a)
 define failing_rule

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/parse.h"
@@ -32,32 +31,6 @@ static int find_dir(const struct context *cx, const struct operands *words, char
 		return 0;
 	return complain(HF_EXIT_FAILED, "%s is not a dev cluster: %s; make one: holdfast dev up %s", dir,
 			hf_strerror(errno), dir);
-}
-
-/* Beside this program; $HOLDFASTD names another. */
-static int find_holdfastd(char out[PATH_MAX])
-{
-	const char *named = getenv("HOLDFASTD");
-	char self[PATH_MAX - 16], *slash;
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (!named && len < 0)
-		return complain(HF_EXIT_FAILED, "cannot find holdfastd: %s; name it by $HOLDFASTD", hf_strerror(errno));
-	if (!named) {
-		self[len] = '\0';
-		slash = strrchr(self, '/');
-		snprintf(out, PATH_MAX, "%.*s/holdfastd", (int)(slash - self), self);
-		if (access(out, X_OK) < 0) /* an installed one: bin and sbin are neighbours */
-			snprintf(out, PATH_MAX, "%.*s/../sbin/holdfastd", (int)(slash - self), self);
-		named = out;
-	}
-	if (access(named, X_OK) < 0)
-		return complain(HF_EXIT_FAILED,
-				"cannot run %s: %s; install holdfastd beside holdfast, or name it by $HOLDFASTD", named,
-				hf_strerror(errno));
-	if (named != out)
-		snprintf(out, PATH_MAX, "%s", named);
-	return 0;
 }
 
 static unsigned count_running(const json_t *cluster, const char *dir)
@@ -94,35 +67,6 @@ static void end_all(const json_t *cluster, const char *dir, int sig)
 	}
 }
 
-/* Start every host, then wait for all: they come up side by side. On failure those that did are ended again. */
-static int start_all(const struct context *cx, const json_t *cluster, const char *dir)
-{
-	pid_t pids[DAEMONS_MAX];
-	json_t *host;
-	size_t i;
-	int code = 0;
-
-	json_array_foreach(json_object_get(cluster, "hosts"), i, host) {
-		if (i >= DAEMONS_MAX)
-			break;
-		pids[i] = dev_spawn(cluster, host, dir);
-		if (pids[i] < 0)
-			code = HF_EXIT_FAILED;
-	}
-	json_array_foreach(json_object_get(cluster, "hosts"), i, host)
-		if (code == 0 && i < DAEMONS_MAX)
-			code = dev_wait_up(cx, host, dir, pids[i]);
-	if (code == 0)
-		code = dev_wait_connected(cx, cluster, dir);
-	if (code == 0)
-		return 0;
-	for (size_t k = 0; k < i && k < DAEMONS_MAX; k++)
-		/* Our own children that have not been waited for: the number cannot be anyone else's. */
-		if (pids[k] > 0 && waitpid(pids[k], NULL, WNOHANG) == 0)
-			kill(pids[k], SIGTERM);
-	return code;
-}
-
 static int up_existing(const struct context *cx, const char *dir, bool wants_hosts)
 {
 	json_t *cluster = dev_load(dir);
@@ -143,7 +87,7 @@ static int up_existing(const struct context *cx, const char *dir, bool wants_hos
 				"directory",
 				dir);
 	else
-		code = start_all(cx, cluster, dir);
+		code = dev_start_all(cx, cluster, dir, false);
 	json_decref(cluster);
 	return code;
 }
@@ -151,7 +95,7 @@ static int up_existing(const struct context *cx, const char *dir, bool wants_hos
 static int up_new(const struct context *cx, const char *dir, unsigned hosts, bool made_dir)
 {
 	char program[PATH_MAX];
-	int code = find_holdfastd(program);
+	int code = dev_find_holdfastd(program);
 	json_t *cluster;
 
 	if (code == 0)
@@ -162,7 +106,7 @@ static int up_new(const struct context *cx, const char *dir, unsigned hosts, boo
 		return code;
 	}
 	cluster = dev_load(dir);
-	code = cluster ? start_all(cx, cluster, dir) : HF_EXIT_FAILED;
+	code = cluster ? dev_start_all(cx, cluster, dir, false) : HF_EXIT_FAILED;
 	json_decref(cluster);
 	if (code) {
 		/* The logs stay; the directory is no cluster. */
@@ -221,25 +165,6 @@ static int find_host(const struct context *cx, const struct operands *words, cha
 	return HF_EXIT_NOT_FOUND;
 }
 
-static int end_host(const json_t *host, const char *dir, int sig, unsigned wait_ms, bool *was_running)
-{
-	const char *name = json_string_value(json_object_get(host, "name"));
-	pid_t pid;
-	int fd = dev_open_process(host, dir, &pid), code;
-
-	*was_running = fd >= 0;
-	if (fd < 0)
-		return 0;
-	code = dev_signal(fd, sig);
-	if (code == 0 && !dev_wait_end(fd, wait_ms))
-		code = complain(HF_EXIT_FAILED,
-				"%s (process %d) has not ended after %u s; see %s/%s/holdfastd.log, or: "
-				"holdfast dev kill %s %s",
-				name, (int)pid, wait_ms / 1000, dir, name, dir, name);
-	close(fd);
-	return code;
-}
-
 int cmd_dev_down(struct context *cx, const struct command *self, int argc, char **argv)
 {
 	struct operands words;
@@ -259,7 +184,7 @@ int cmd_dev_down(struct context *cx, const struct command *self, int argc, char 
 	end_all(cluster, dir, SIGTERM);
 	json_array_foreach(json_object_get(cluster, "hosts"), i, host) {
 		bool was_running;
-		int rc = end_host(host, dir, SIGTERM, TERM_MS, &was_running);
+		int rc = dev_end_host(host, dir, SIGTERM, TERM_MS, &was_running);
 
 		code = code ? code : rc;
 	}
@@ -280,7 +205,7 @@ int cmd_dev_kill(struct context *cx, const struct command *self, int argc, char 
 		code = find_host(cx, &words, dir, &cluster, &host);
 	if (code)
 		return code;
-	code = end_host(host, dir, SIGKILL, KILL_MS, &was_running);
+	code = dev_end_host(host, dir, SIGKILL, KILL_MS, &was_running);
 	if (code == 0 && !was_running)
 		code = complain(HF_EXIT_FAILED, "%s does not run", words.at[words.count - 1]);
 	json_decref(cluster);
@@ -305,7 +230,7 @@ int cmd_dev_start(struct context *cx, const struct command *self, int argc, char
 		close(fd);
 		code = complain(HF_EXIT_FAILED, "%s runs already, as process %d", words.at[words.count - 1], (int)pid);
 	} else {
-		pid = dev_spawn(cluster, host, dir);
+		pid = dev_spawn(cluster, host, dir, false);
 		code = pid < 0 ? HF_EXIT_FAILED : dev_wait_up(cx, host, dir, pid);
 	}
 	json_decref(cluster);

@@ -224,6 +224,13 @@ static struct answer promote(const struct context *cx, const struct daemons *all
 	return a;
 }
 
+struct answer promote_volume(const struct context *cx, const struct daemons *all, const char *volume, const char *to)
+{
+	const struct promote_words w = { .to = to };
+
+	return promote(cx, all, volume, &w);
+}
+
 static const struct option_spec *promote_specs(struct promote_words *w, struct option_spec specs[4])
 {
 	specs[0] = (struct option_spec){ "--to", OPTION_TEXT, &w->to };

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "args.h"
+#include "client.h"
 
 int cmd_volume_create(struct context *cx, const struct command *self, int argc, char **argv);
 int cmd_volume_list(struct context *cx, const struct command *self, int argc, char **argv);
@@ -25,7 +25,10 @@ int cmd_dev_down(struct context *cx, const struct command *self, int argc, char 
 int cmd_dev_kill(struct context *cx, const struct command *self, int argc, char **argv);
 int cmd_dev_start(struct context *cx, const struct command *self, int argc, char **argv);
 int cmd_dev_status(struct context *cx, const struct command *self, int argc, char **argv);
+int cmd_torture(struct context *cx, const struct command *self, int argc, char **argv);
 
+/* What `promote` does without further words; `to` may be NULL. The answer is a certificate, also of a refusal. */
+struct answer promote_volume(const struct context *cx, const struct daemons *all, const char *volume, const char *to);
 /* The table of `volume list`, which `status` shows as well. */
 void print_volumes(const json_t *volumes);
 /* The table of `host list`. */

@@ -14,6 +14,7 @@
 #define HF_TOOLS_DEV_H
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -30,8 +31,15 @@ int dev_daemons(const char *dir, struct daemons *out);
 /* The entry of a host, borrowed from `cluster`; NULL after a message. */
 const json_t *dev_host(const json_t *cluster, const char *dir, const char *name);
 
-/* Start a host's daemon, detached; its pid, or -1 after a message. It may still fail to come up. */
-pid_t dev_spawn(const json_t *cluster, const json_t *host, const char *dir);
+/* The daemon beside this program; $HOLDFASTD names another. 0, or an exit code after a message. */
+int dev_find_holdfastd(char out[PATH_MAX]);
+/*
+ * Start a host's daemon, detached; its pid, or -1 after a message. It may still fail to come up. `bound`: it is killed
+ * when this process ends, however it ends.
+ */
+pid_t dev_spawn(const json_t *cluster, const json_t *host, const char *dir, bool bound);
+/* Start every host, then wait for all: they come up side by side. On failure those that did are ended again. */
+int dev_start_all(const struct context *cx, const json_t *cluster, const char *dir, bool bound);
 /* Wait until it answers. 0, or an exit code after a message with the end of its log. */
 int dev_wait_up(const struct context *cx, const json_t *host, const char *dir, pid_t pid);
 /* Wait until each host's daemon is connected to every other. 0, or an exit code after a message. */
@@ -41,5 +49,7 @@ int dev_open_process(const json_t *host, const char *dir, pid_t *out_pid);
 /* Send `signal` to a process that dev_open_process() found, or wait for its end; 0, or an exit code after a message. */
 int dev_signal(int pidfd, int signal);
 bool dev_wait_end(int pidfd, unsigned wait_ms);
+/* Signal a host's daemon, when it runs, and see it end; 0, or an exit code after a message. */
+int dev_end_host(const json_t *host, const char *dir, int sig, unsigned wait_ms, bool *was_running);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,8 +33,33 @@ static void host_path(const json_t *host, const char *dir, const char *file, cha
 
 /* start */
 
+int dev_find_holdfastd(char out[PATH_MAX])
+{
+	const char *named = getenv("HOLDFASTD");
+	char self[PATH_MAX - 16], *slash;
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (!named && len < 0)
+		return complain(HF_EXIT_FAILED, "cannot find holdfastd: %s; name it by $HOLDFASTD", hf_strerror(errno));
+	if (!named) {
+		self[len] = '\0';
+		slash = strrchr(self, '/');
+		snprintf(out, PATH_MAX, "%.*s/holdfastd", (int)(slash - self), self);
+		if (access(out, X_OK) < 0) /* an installed one: bin and sbin are neighbours */
+			snprintf(out, PATH_MAX, "%.*s/../sbin/holdfastd", (int)(slash - self), self);
+		named = out;
+	}
+	if (access(named, X_OK) < 0)
+		return complain(HF_EXIT_FAILED,
+				"cannot run %s: %s; install holdfastd beside holdfast, or name it by $HOLDFASTD", named,
+				hf_strerror(errno));
+	if (named != out)
+		snprintf(out, PATH_MAX, "%s", named);
+	return 0;
+}
+
 /* In the child: nothing returns. What fails is told through `report`, which closes by itself when the daemon begins. */
-static _Noreturn void become(const char *program, char *const argv[], const char *log, int report)
+static _Noreturn void become(const char *program, char *const argv[], const char *log, bool bound, int report)
 {
 	int in = open("/dev/null", O_RDONLY), out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	sigset_t none;
@@ -42,6 +68,8 @@ static _Noreturn void become(const char *program, char *const argv[], const char
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
+	if (bound)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (in >= 0 && out >= 0 && dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0)
 		execv(program, argv);
 	rc = errno;
@@ -49,7 +77,7 @@ static _Noreturn void become(const char *program, char *const argv[], const char
 	_exit(127);
 }
 
-static pid_t spawn(const char *program, char *const argv[], const char *log)
+static pid_t spawn(const char *program, char *const argv[], const char *log, bool bound)
 {
 	int ends[2], rc = 0;
 	pid_t pid;
@@ -59,7 +87,7 @@ static pid_t spawn(const char *program, char *const argv[], const char *log)
 		return -1;
 	}
 	if (pid == 0)
-		become(program, argv, log, ends[1]);
+		become(program, argv, log, bound, ends[1]);
 	close(ends[1]);
 	if (read(ends[0], &rc, sizeof(rc)) == sizeof(rc)) {
 		waitpid(pid, NULL, 0);
@@ -72,7 +100,7 @@ static pid_t spawn(const char *program, char *const argv[], const char *log)
 	return pid;
 }
 
-pid_t dev_spawn(const json_t *cluster, const json_t *host, const char *dir)
+pid_t dev_spawn(const json_t *cluster, const json_t *host, const char *dir, bool bound)
 {
 	const char *program = json_string_value(json_object_get(cluster, "holdfastd"));
 	const json_t *args = json_object_get(host, "args");
@@ -89,7 +117,7 @@ pid_t dev_spawn(const json_t *cluster, const json_t *host, const char *dir)
 	for (size_t i = 0; i < count; i++)
 		argv[i + 1] = strdup(json_string_value(json_array_get(args, i)) ?: "");
 	host_path(host, dir, "holdfastd.log", log);
-	pid = spawn(program, argv, log);
+	pid = spawn(program, argv, log, bound);
 	for (size_t i = 0; i <= count; i++)
 		free(argv[i]);
 	return pid;
@@ -200,6 +228,34 @@ int dev_wait_up(const struct context *cx, const json_t *host, const char *dir, p
 	return HF_EXIT_FAILED;
 }
 
+int dev_start_all(const struct context *cx, const json_t *cluster, const char *dir, bool bound)
+{
+	pid_t pids[DAEMONS_MAX];
+	json_t *host;
+	size_t i;
+	int code = 0;
+
+	json_array_foreach(json_object_get(cluster, "hosts"), i, host) {
+		if (i >= DAEMONS_MAX)
+			break;
+		pids[i] = dev_spawn(cluster, host, dir, bound);
+		if (pids[i] < 0)
+			code = HF_EXIT_FAILED;
+	}
+	json_array_foreach(json_object_get(cluster, "hosts"), i, host)
+		if (code == 0 && i < DAEMONS_MAX)
+			code = dev_wait_up(cx, host, dir, pids[i]);
+	if (code == 0)
+		code = dev_wait_connected(cx, cluster, dir);
+	if (code == 0)
+		return 0;
+	for (size_t k = 0; k < i && k < DAEMONS_MAX; k++)
+		/* Our own children that have not been waited for: the number cannot be anyone else's. */
+		if (pids[k] > 0 && waitpid(pids[k], NULL, WNOHANG) == 0)
+			kill(pids[k], SIGTERM);
+	return code;
+}
+
 /* find and end */
 
 /* Is "--dir", DIR/HOST among the words of this process's command line? */
@@ -260,4 +316,23 @@ bool dev_wait_end(int pidfd, unsigned wait_ms)
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
 	return poll(&p, 1, (int)wait_ms) > 0;
+}
+
+int dev_end_host(const json_t *host, const char *dir, int sig, unsigned wait_ms, bool *was_running)
+{
+	const char *name = json_string_value(json_object_get(host, "name"));
+	pid_t pid;
+	int fd = dev_open_process(host, dir, &pid), code;
+
+	*was_running = fd >= 0;
+	if (fd < 0)
+		return 0;
+	code = dev_signal(fd, sig);
+	if (code == 0 && !dev_wait_end(fd, wait_ms))
+		code = complain(HF_EXIT_FAILED,
+				"%s (process %d) has not ended after %u s; see %s/%s/holdfastd.log, or: "
+				"holdfast dev kill %s %s",
+				name, (int)pid, wait_ms / 1000, dir, name, dir, name);
+	close(fd);
+	return code;
 }

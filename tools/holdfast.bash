@@ -20,7 +20,7 @@ _holdfast_words() {
 	words=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--json | --force | --dry-run | --accept-data-loss | --help | --version) ;;
+		--json | --force | --dry-run | --keep | --accept-data-loss | --help | --version) ;;
 		-*) i=$((i + 1)) ;;
 		*) words+=("${COMP_WORDS[i]}") ;;
 		esac
@@ -35,16 +35,26 @@ _holdfast() {
 	--dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
 	--socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
 	--to) list=$(_holdfast_names host) ;;
+	--in) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+	--faults)
+		list='kill-leg kill-primary restart-primary kill-two kill-in-turn kill-all freeze-primary'
+		list+=' isolate-primary freeze-host deaf-host cut-host flip-bytes move'
+		;;
 	--local) list='full none' ;;
 	--layout) list='1+1 2+1 2+2 4+1 4+2 8+2 8+3' ;;
 	--tenant | --size | --hosts | --min-tolerance | --timeout | -n) return ;;
+	--count | --time | --seed | --depth | --rate) return ;;
 	*)
 		list='--dir --socket --json --timeout --help'
 		case "${words[0]-} ${words[1]-}" in
-		' ') list+=' status why volume host promote failover events metrics dev' ;;
+		' ') list+=' status why volume host promote failover events metrics dev torture' ;;
 		'volume ') list='create list show resize delete' ;;
 		'host ') list='list show' ;;
 		'dev ') list='up down kill start status' ;;
+		'torture ')
+			list+=' --count --time --seed --faults --layout --local --size --hosts --depth --rate'
+			list+=' --in --keep'
+			;;
 		'volume create') list+=' --tenant --size --layout --local --hosts --min-tolerance' ;;
 		'volume resize') list+=" --size $(_holdfast_names volume)" ;;
 		'volume delete') list+=" --force $(_holdfast_names volume)" ;;

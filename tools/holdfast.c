@@ -30,6 +30,10 @@ static const struct command commands[] = {
 	{ "dev kill", "DIR HOST", "end one host by kill -9", cmd_dev_kill },
 	{ "dev start", "DIR HOST", "start one host again", cmd_dev_start },
 	{ "dev status", "DIR", "which hosts run", cmd_dev_status },
+	{ "torture",
+	  "[--count 100] [--time SECONDS] [--seed N] [--faults KIND,..] [--layout 2+1] [--local full|none]\n"
+	  "       [--size 64M] [--hosts N] [--depth 16] [--rate 3000] [--in DIR] [--keep]",
+	  "inject faults under a verifying load, and judge what became of every write", cmd_torture },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -46,6 +46,16 @@ refused 'promote of an unknown volume' 'nosuch' hf promote nosuch --to hostB
 refused 'promote to an unknown host' 'hostX' hf promote good --to hostX
 refused 'a cluster directory that is none' 'none|no such|not' "$BIN/holdfast" --dir "$T/none" status
 refused 'dev up over a running cluster' 'cluster' dev up --hosts 4
+refused 'a torture with a fault that is none' 'earthquake.*there are' \
+	"$BIN/holdfast" torture --faults kill-leg,earthquake
+refused 'a torture of no length' '--count' "$BIN/holdfast" torture --count 0
+refused 'a torture of one host' 'layout' "$BIN/holdfast" torture --layout 1+0
+refused 'a torture on fewer hosts than legs' '--hosts 3' "$BIN/holdfast" torture --hosts 3
+refused 'a torture of a layout that is none' '3\+1' "$BIN/holdfast" torture --layout 3+1
+refused 'a torture of a single daemon' '--dir' "$BIN/holdfast" --socket "$T/none" torture
+refused 'a torture nowhere' 'nowhere' "$BIN/holdfast" torture --in "$T/nowhere"
+refused 'a torture of a cluster with too few hosts' 'needs 5 hosts' \
+	hf torture --layout 2+2 --local full
 refused 'dev up with no host' 'host' "$BIN/holdfast" dev up "$T/other" --hosts 0
 
 names() { hf volume list --json | jq -r '.. | .name? // empty' | sort -u; }

@@ -51,6 +51,7 @@ struct hf_vleg {
 	/* a member that forgot acknowledged ops or failed: has to leave the set (R13) */
 	bool lost;
 	bool gone;			/* its host answers that it has no such leg: nothing of it is left (H9) */
+	bool forgot;			/* it answers, and shows less than it had acknowledged */
 	hf_nsec gone_since;
 	bool send_busy;			/* the engine has a frame on its way */
 	struct hf_promise reply;

@@ -34,6 +34,8 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 void hf_volume_activated(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
 void hf_volume_promote_tick(struct hf_volume *v, hf_nsec now, struct hf_actions *out);
 
+/* R8: does its last promise show all that it had acknowledged, as far as the record tells? */
+bool hf_volume_remembers(const struct hf_volume *v, uint32_t leg);
 void hf_volume_prepare_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *out);
 void hf_volume_leg_event(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out);
 void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *out);

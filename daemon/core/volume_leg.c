@@ -112,6 +112,7 @@ static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct h
 	HF_SOMETIMES_IF(MEMBER_BACK_SUSPECT, p->suspect);
 	HF_SOMETIMES_IF(MEMBER_BACK_FORGETFUL, p->last < l->acked);
 	if (p->inconsistent || p->suspect || p->activated != v->epoch || p->last < l->acked) {
+		l->forgot = true;
 		refuse(v, i, "it lost acknowledged ops or its memory; it leaves the in-sync set and is rebuilt", now,
 		       out);
 		return;
@@ -241,6 +242,7 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		l->reply = *p;
 		l->replied_at = e->now;
 		l->gone = false;
+		l->forgot = !hf_volume_remembers(v, e->leg);
 		l->state = HF_VLEG_PROMISED;
 	}
 	if (v->phase == HF_PHASE_SURVEYING && p->result == HF_LEG_OK && is_member(v, e->leg))
@@ -462,9 +464,13 @@ static bool shrink(struct hf_volume *v, hf_nsec now)
 		slow = is_slow_member(v, i, now);
 		if (!slow && !is_bad_member(v, i, now))
 			continue;
-		/* Of a leg that is gone nothing is given up; what is left waits for legs to be rebuilt (tolerance). */
-		if (HF_GUARD(SHRINK) && hf_insync_tolerance(&v->record, without) <
-						(v->leg[i].gone ? 0 : (int)v->record.min_tolerance)) {
+		/*
+		 * Of a leg that is gone, or forgot, nothing comes back as long as it is a member: it would be waited
+		 * for for ever. Without it, writes wait until enough others are rebuilt (I3).
+		 */
+		if (HF_GUARD(SHRINK) &&
+		    hf_insync_tolerance(&v->record, without) <
+			    (v->leg[i].gone || v->leg[i].forgot ? 0 : (int)v->record.min_tolerance)) {
 			HF_SOMETIMES_IF(REMOVE_WAITS_TOLERANCE, !slow);
 			HF_SOMETIMES_IF(REMOVE_SLOW_WAITS_TOLERANCE, slow);
 			continue;

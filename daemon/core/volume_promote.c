@@ -41,16 +41,21 @@ void hf_volume_claimed(struct hf_volume *v, hf_nsec now, struct hf_actions *out)
 }
 
 /* R8: whose reply counts. */
+bool hf_volume_remembers(const struct hf_volume *v, uint32_t leg)
+{
+	const struct hf_promise *p = &v->leg[leg].reply;
+
+	if (HF_GUARD(INCONSISTENT) && p->inconsistent)
+		return false;
+	/* guard MEMORY: less than the record says that it had activated: it lost its memory (H9) */
+	return !HF_GUARD(MEMORY) || p->activated >= v->record.leg[leg].activated;
+}
+
 static bool reply_is_valid(const struct hf_volume *v, uint32_t i)
 {
 	const struct hf_vleg *l = &v->leg[i];
 
-	if (l->state != HF_VLEG_PROMISED || l->reply.result != HF_LEG_OK)
-		return false;
-	if (HF_GUARD(INCONSISTENT) && l->reply.inconsistent)
-		return false;
-	/* guard MEMORY: less than the record says that it had activated: it lost its memory (H9) */
-	return !HF_GUARD(MEMORY) || l->reply.activated >= v->record.leg[i].activated;
+	return l->state == HF_VLEG_PROMISED && l->reply.result == HF_LEG_OK && hf_volume_remembers(v, i);
 }
 
 /* A member that may still answer soon. */
@@ -263,9 +268,9 @@ static bool is_enough(const struct hf_volume *v, hf_legs set)
 
 	if (tol < 0)
 		return false;
-	/* Waiting for a leg that is gone helps nobody: serve, with writes queued until others are rebuilt. */
+	/* Waiting for a leg that is gone, or forgot, helps nobody: serve, with writes queued until it is rebuilt. */
 	for (uint32_t i = 0; i < v->record.leg_count; i++)
-		if (v->leg[i].gone)
+		if (v->leg[i].gone || v->leg[i].forgot)
 			missing &= ~HF_LEG_BIT(i);
 	HF_SOMETIMES_IF(PROMOTE_WITHOUT_GONE, !missing && set != hf_insync_members(&v->record));
 	HF_SOMETIMES_IF(PROMOTE_WAITS_TOLERANCE, missing && !v->accept_loss && tol < v->record.min_tolerance);

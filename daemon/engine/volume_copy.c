@@ -405,11 +405,11 @@ static bool copy_chunk(struct hf_volume_run *v, uint32_t leg, uint64_t chunk)
 	hf_assert(c);
 	c->run = x->run;
 	c->end = 0;
+	/* Never waits for the pool: writes that wait for this leg may hold all of it. A few for each leg at most. */
 	c->buf = hf_buf_new(v->host->pool, HF_CHUNK_BLOCKS * HF_BLOCK);
 	if (!c->buf) {
 		HF_SOMETIMES(COPY_NO_BUFFER);
-		free(c);
-		return false;
+		c->buf = hf_buf_new_heap(HF_CHUNK_BLOCKS * HF_BLOCK);
 	}
 	x->reading++;
 	if (!hf_volume_read_blocks(v, lba, left < HF_CHUNK_BLOCKS ? (uint32_t)left : HF_CHUNK_BLOCKS, c->buf,

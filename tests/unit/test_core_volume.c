@@ -248,17 +248,23 @@ static void test_volume_reads_under_leases_of_every_leg(void **state)
 	assert_false(hf_volume_may_answer_read(r->v, r->now));	/* guard LEASE */
 }
 
+/* A leg whose memory is blank, under its old uuid. */
+static void forget(uint32_t leg)
+{
+	struct hf_leg_identity id = r->leg[leg].core.id;
+	struct hf_leg_state blank = { 0 };
+
+	hf_leg_init(&r->leg[leg].core, &id, &blank, 0, 0, 0, 0, false, r->now, 2 * HF_SEC);
+	r->leg[leg].first = 1;
+}
+
 static void test_volume_gives_no_vote_to_a_leg_that_lost_its_memory(void **state)
 {
-	struct hf_leg_state blank = { 0 };
-	struct hf_leg_identity id;
 	(void)state;
-
 	r = rig_serving(1, 2, false, 1);
 	rig_write(r, 7);
 	rig_settle(r);
-	id = r->leg[1].core.id;
-	hf_leg_init(&r->leg[1].core, &id, &blank, 0, 0, 0, 0, false, r->now, 2 * HF_SEC);
+	forget(1);
 	rig_down(r, 0);
 	rig_primary(r, 2, false);
 	rig_settle(r);
@@ -268,6 +274,50 @@ static void test_volume_gives_no_vote_to_a_leg_that_lost_its_memory(void **state
 	rig_settle(r);
 	rig_run(r, 5 * HF_SEC);
 	assert_int_equal(r->v->committed, 2);
+}
+
+/* Full leg and 2+1, the parity leg out of the set: the rest tolerates one lost host, just the minimum. */
+static void serve_at_the_minimum(void)
+{
+	r = rig_serving(2, 1, true, 1);
+	rig_down(r, 3);
+	rig_write(r, 7);
+	rig_run(r, 1 * HF_SEC);
+	assert_false(r->record.leg[3].insync);
+	assert_int_equal(r->v->tolerance, 1);
+}
+
+/* Nobody waits for ever for what a member has lost for good; writes wait until it was rebuilt (R9, H9). */
+static void test_volume_is_promoted_without_a_member_that_forgot(void **state)
+{
+	(void)state;
+	serve_at_the_minimum();
+	forget(1);
+	rig_primary(r, 2, false);
+	rig_settle(r);
+	rig_run(r, 4 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_false(r->record.leg[1].insync);
+	assert_true(hf_volume_is_blocked(r->v));
+	hf_volume_sized(r->v, 1000);
+	rig_run(r, 1 * HF_SEC);
+	assert_int_equal(r->last[HF_ACT_ADOPT].leg, 1);		/* it is rebuilt */
+}
+
+static void test_volume_takes_out_a_member_that_forgot_at_any_tolerance(void **state)
+{
+	(void)state;
+	serve_at_the_minimum();
+	rig_down(r, 1);
+	forget(1);
+	rig_up(r, 1);
+	rig_serve(r, 1);
+	rig_write(r, 8);
+	rig_settle(r);
+	rig_run(r, 2 * HF_SEC);
+	assert_false(r->record.leg[1].insync);
+	assert_int_equal(r->last[HF_ACT_ADOPT].leg, 1);		/* it is rebuilt */
+	assert_true(r->v->committed < r->v->next - 1);		/* guard TOLERANCE: nothing is acknowledged before */
 }
 
 static void test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record(void **state)
@@ -872,6 +922,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_waits_for_leases_of_the_old_primary, down),
 		cmocka_unit_test_teardown(test_volume_reads_under_leases_of_every_leg, down),
 		cmocka_unit_test_teardown(test_volume_gives_no_vote_to_a_leg_that_lost_its_memory, down),
+		cmocka_unit_test_teardown(test_volume_is_promoted_without_a_member_that_forgot, down),
+		cmocka_unit_test_teardown(test_volume_takes_out_a_member_that_forgot_at_any_tolerance, down),
 		cmocka_unit_test_teardown(test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record, down),
 		cmocka_unit_test_teardown(test_volume_reads_under_a_lease_of_a_leg_that_is_being_added, down),
 		cmocka_unit_test_teardown(test_volume_believes_a_change_when_it_reads_its_own_nonce, down),

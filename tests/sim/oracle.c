@@ -7,20 +7,36 @@
 #include <string.h>
 
 #define BLOCK 4096u
+#define NEVER UINT64_MAX
 
-struct write {
-	uint64_t id, epoch;
-	bool zero, acked, dead, live;
+struct op {
+	uint64_t lba, epoch;
+	uint32_t nblocks;
+	bool zero;
+	bool live;			/* its session can still hear an answer */
+	uint64_t called;
+	uint64_t limit;			/* not answered: happened before this, or never */
+	uint64_t done;			/* first moment at which it is known to have happened: answered, or seen */
+};
+
+/* One write of one block. */
+struct touch {
+	uint64_t id;
+	uint64_t last_read;		/* latest call of a read that saw it */
 };
 
 struct reg {
-	struct write *w;		/* w[0]: the beginning, zeros, acknowledged */
+	struct touch *touch;		/* by id */
 	uint32_t count, room;
-	uint64_t last;			/* newest known to have happened */
+	uint32_t live;			/* writes whose session waits for the answer */
+	uint64_t newest;		/* latest call of a write that is known to have happened */
 };
 
 struct oracle {
-	uint64_t blocks, next;
+	uint64_t blocks, tick, epoch;
+	struct op *op;			/* op[id]; op[0]: the beginning, zeros everywhere */
+	uint64_t ops, op_room;
+	uint64_t open_from;		/* every op before it is settled */
 	struct reg *reg;
 };
 
@@ -32,51 +48,125 @@ static uint64_t mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
+static void *need(void *p)
+{
+	if (!p)
+		abort();
+	return p;
+}
+
+static void touch_add(struct reg *r, uint64_t id)
+{
+	if (r->count == r->room) {
+		r->room = r->room ? r->room * 2 : 4;
+		r->touch = need(realloc(r->touch, r->room * sizeof(*r->touch)));
+	}
+	r->touch[r->count++] = (struct touch){ .id = id };
+}
+
 struct oracle *oracle_new(uint64_t blocks)
 {
-	struct oracle *o = calloc(1, sizeof(*o));
+	struct oracle *o = need(calloc(1, sizeof(*o)));
 
 	o->blocks = blocks;
-	o->next = 1;
-	o->reg = calloc(blocks, sizeof(*o->reg));
-	for (uint64_t i = 0; i < blocks; i++) {
-		o->reg[i].w = calloc(8, sizeof(struct write));
-		o->reg[i].room = 8;
-		o->reg[i].count = 1;
-		o->reg[i].w[0] = (struct write){ .zero = true, .acked = true };
-	}
+	o->op_room = 64;
+	o->op = need(calloc(o->op_room, sizeof(*o->op)));
+	o->op[0] = (struct op){ .zero = true };
+	o->ops = o->open_from = 1;
+	o->tick = 1;
+	o->reg = need(calloc(blocks, sizeof(*o->reg)));
+	for (uint64_t b = 0; b < blocks; b++)
+		touch_add(&o->reg[b], 0);
 	return o;
 }
 
-uint64_t oracle_write(struct oracle *o, uint64_t lba, uint64_t epoch, bool zero)
+void oracle_free(struct oracle *o)
 {
-	struct reg *r = &o->reg[lba];
-
-	if (r->count == r->room) {
-		r->room *= 2;
-		r->w = realloc(r->w, r->room * sizeof(struct write));
+	for (uint64_t b = 0; o && b < o->blocks; b++)
+		free(o->reg[b].touch);
+	if (o) {
+		free(o->reg);
+		free(o->op);
 	}
-	r->w[r->count++] = (struct write){ .id = o->next, .epoch = epoch, .zero = zero, .live = true };
-	return o->next++;
+	free(o);
 }
 
-static struct write *find(struct reg *r, uint64_t id)
+/* Something is called in `epoch`: what older epochs left unanswered has happened by now, or never will. */
+static void enter(struct oracle *o, uint64_t epoch)
 {
-	for (uint32_t i = r->count; i-- > 0;)
-		if (r->w[i].id == id)
-			return &r->w[i];
-	abort();
+	o->tick++;
+	if (epoch <= o->epoch)
+		return;
+	o->epoch = epoch;
+	for (uint64_t i = o->open_from; i < o->ops; i++)
+		if (o->op[i].epoch < epoch && o->op[i].limit == NEVER)
+			o->op[i].limit = o->tick;
+	o->open_from = o->ops;
+	o->tick++;
 }
 
-void oracle_acked(struct oracle *o, uint64_t lba, uint64_t id)
+static void set_live(struct oracle *o, struct op *w, bool live)
 {
-	struct reg *r = &o->reg[lba];
-	struct write *w = find(r, id);
+	for (uint32_t b = 0; w->live != live && b < w->nblocks; b++)
+		o->reg[w->lba + b].live += live ? 1 : -1u;
+	w->live = live;
+}
 
-	w->acked = true;
-	w->live = false;
-	if (id > r->last)
-		r->last = id;
+/* The moment by which it has happened, if it ever does. */
+static uint64_t latest(const struct op *w)
+{
+	return w->done < w->limit ? w->done : w->limit;
+}
+
+uint64_t oracle_write(struct oracle *o, uint64_t lba, uint32_t nblocks, uint64_t epoch, bool zero)
+{
+	enter(o, epoch);
+	if (o->ops == o->op_room) {
+		o->op_room *= 2;
+		o->op = need(realloc(o->op, o->op_room * sizeof(*o->op)));
+	}
+	o->op[o->ops] = (struct op){ .lba = lba,
+				     .epoch = epoch,
+				     .nblocks = nblocks,
+				     .zero = zero,
+				     .called = o->tick,
+				     .limit = NEVER,
+				     .done = NEVER };
+	for (uint32_t b = 0; b < nblocks; b++)
+		touch_add(&o->reg[lba + b], o->ops);
+	set_live(o, &o->op[o->ops], true);
+	return o->ops++;
+}
+
+/* It is known from now on that this op has happened, on each of its blocks. */
+static void happened(struct oracle *o, struct op *w)
+{
+	if (w->done != NEVER)
+		return;
+	w->done = o->tick;
+	w->done = latest(w);
+	for (uint32_t b = 0; b < w->nblocks; b++)
+		if (o->reg[w->lba + b].newest < w->called)
+			o->reg[w->lba + b].newest = w->called;
+}
+
+void oracle_acked(struct oracle *o, uint64_t id)
+{
+	o->tick++;
+	set_live(o, &o->op[id], false);
+	happened(o, &o->op[id]);
+}
+
+void oracle_again(struct oracle *o, uint64_t id, uint64_t epoch)
+{
+	struct op *w = &o->op[id];
+
+	enter(o, epoch);
+	w->epoch = epoch;
+	set_live(o, w, true);
+	w->limit = NEVER;
+	if (id < o->open_from)
+		o->open_from = id;
 }
 
 void oracle_fill(uint64_t lba, uint64_t id, void *block)
@@ -89,22 +179,34 @@ void oracle_fill(uint64_t lba, uint64_t id, void *block)
 		p[i] = x + i * 0x9e3779b97f4a7c15ull;
 }
 
-uint64_t oracle_floor(const struct oracle *o, uint64_t lba)
-{
-	return o->reg[lba].last;
-}
-
 bool oracle_is_busy(const struct oracle *o, uint64_t lba)
 {
-	const struct reg *r = &o->reg[lba];
+	return o->reg[lba].live > 0;
+}
 
-	return r->w[r->count - 1].live;
+bool oracle_is_last(const struct oracle *o, uint64_t id)
+{
+	const struct op *w = &o->op[id];
+
+	for (uint32_t b = 0; b < w->nblocks; b++) {
+		const struct reg *r = &o->reg[w->lba + b];
+
+		if (r->touch[r->count - 1].id != id)
+			return false;
+	}
+	return true;
 }
 
 void oracle_session_over(struct oracle *o)
 {
-	for (uint64_t b = 0; b < o->blocks; b++)
-		o->reg[b].w[o->reg[b].count - 1].live = false;
+	for (uint64_t i = 1; i < o->ops; i++)
+		set_live(o, &o->op[i], false);
+}
+
+struct oracle_mark oracle_mark(struct oracle *o, uint64_t lba, uint64_t epoch)
+{
+	enter(o, epoch);
+	return (struct oracle_mark){ o->tick, o->reg[lba].newest };
 }
 
 static bool is_zero(const void *block)
@@ -117,57 +219,131 @@ static bool is_zero(const void *block)
 	return true;
 }
 
-/* It is now known that `w` is what the block held at a moment of `epoch`. */
-static void settle(struct reg *r, const struct write *seen, uint64_t epoch)
+static struct touch *find(struct reg *r, uint64_t id)
 {
-	if (seen->id > r->last)
-		r->last = seen->id;
-	for (uint32_t i = 0; i < r->count; i++)
-		if (!r->w[i].acked && !r->w[i].live && r->w[i].epoch < epoch && r->w[i].id > seen->id)
-			r->w[i].dead = true;
+	uint32_t low = 0, high = r->count;
+
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+
+		if (r->touch[mid].id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < r->count && r->touch[low].id == id ? &r->touch[low] : NULL;
 }
 
-const char *oracle_read(struct oracle *o, uint64_t lba, uint64_t floor, uint64_t epoch, bool settles, const void *block)
+static const char *say(const char *what, uint64_t lba, const struct oracle *o, uint64_t id, uint64_t other)
 {
 	static char words[256];
-	struct reg *r = &o->reg[lba];
-	const uint64_t *p = block;
-	bool zero = is_zero(block);
-	uint8_t want[BLOCK];
+	const struct op *w = &o->op[id < o->ops ? id : 0], *x = &o->op[other < o->ops ? other : 0];
+
+	snprintf(words, sizeof(words), "block %llu: %s: write %llu of epoch %llu (%llu+%u); %llu of epoch %llu",
+		 (unsigned long long)lba, what, (unsigned long long)id, (unsigned long long)w->epoch,
+		 (unsigned long long)w->lba, w->nblocks, (unsigned long long)other, (unsigned long long)x->epoch);
+	return words;
+}
+
+/* Zeros of several writes look alike: one of them has to fit. */
+static const char *read_zeros(struct oracle *o, uint64_t lba, struct oracle_mark mark)
+{
+	const struct reg *r = &o->reg[lba];
 
 	for (uint32_t i = r->count; i-- > 0;) {
-		struct write *w = &r->w[i];
+		const struct op *w = &o->op[r->touch[i].id];
 
-		if (zero ? !w->zero : (w->zero || w->id != p[0]))
-			continue;
-		if (w->id < floor) {
-			snprintf(words, sizeof(words),
-				 "block %llu: stale: write %llu, but %llu had been acknowledged or read before",
-				 (unsigned long long)lba, (unsigned long long)w->id, (unsigned long long)floor);
-			return words;
-		}
-		if (!zero) {
-			oracle_fill(lba, w->id, want);
-			if (memcmp(want, block, BLOCK) != 0)
-				break;
-		}
-		if (w->dead && !zero) {
-			snprintf(words, sizeof(words),
-				 "block %llu: write %llu of epoch %llu, which a read in a later epoch had shown not to "
-				 "have happened (it showed %llu)",
-				 (unsigned long long)lba, (unsigned long long)w->id, (unsigned long long)w->epoch,
-				 (unsigned long long)r->last);
-			return words;
-		}
-		if (w->dead)
-			continue;
-		/* Zeros of several writes look alike: only a unique answer settles anything. */
-		if (settles && !zero)
-			settle(r, w, epoch);
-		return NULL;
+		if (w->zero && latest(w) >= mark.newest)
+			return NULL;
 	}
-	snprintf(words, sizeof(words), "block %llu: %s %llu (lba word %llu), newest known %llu",
-		 (unsigned long long)lba, zero ? "zeros that nobody wrote" : "content of no possible write",
-		 (unsigned long long)p[0], (unsigned long long)p[1], (unsigned long long)r->last);
-	return words;
+	return say("zeros that are stale, or that nobody wrote", lba, o, 0, o->ops);
+}
+
+const char *oracle_read(struct oracle *o, uint64_t lba, struct oracle_mark mark, const void *block)
+{
+	struct reg *r = &o->reg[lba];
+	const uint64_t *p = block;
+	uint8_t want[BLOCK];
+	struct touch *t;
+	struct op *w;
+
+	o->tick++;
+	if (is_zero(block))
+		return read_zeros(o, lba, mark);
+	t = p[0] < o->ops ? find(r, p[0]) : NULL;
+	if (!t || o->op[t->id].zero)
+		return say("content of no write", lba, o, p[0], p[1]);
+	oracle_fill(lba, t->id, want);
+	if (memcmp(want, block, BLOCK) != 0)
+		return say("content that was written by nobody", lba, o, p[0], p[1]);
+	w = &o->op[t->id];
+	if (latest(w) < mark.newest)
+		return say("stale", lba, o, t->id, o->ops);
+	happened(o, w);
+	if (t->last_read < mark.called)
+		t->last_read = mark.called;
+	return NULL;
+}
+
+struct zone {
+	uint64_t low, high, id;
+	bool forward;
+};
+
+static int by_low(const void *a, const void *b)
+{
+	const struct zone *x = a, *y = b;
+
+	return x->low < y->low ? -1 : x->low > y->low;
+}
+
+/* The zone of a write on one block: first moment by which it had happened, last at which it was still there. */
+static bool zone_of(const struct oracle *o, const struct touch *t, struct zone *out)
+{
+	const struct op *w = &o->op[t->id];
+	uint64_t start = t->last_read > w->called ? t->last_read : w->called;
+
+	if (w->done == NEVER)
+		return false;
+	*out = (struct zone){ .id = t->id, .forward = w->done < start };
+	out->low = out->forward ? w->done : start;
+	out->high = out->forward ? start : w->done;
+	return true;
+}
+
+static const char *judge_block(struct oracle *o, uint64_t lba, struct zone *z)
+{
+	const struct zone *widest = NULL;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < o->reg[lba].count; i++)
+		n += zone_of(o, &o->reg[lba].touch[i], &z[n]);
+	qsort(z, n, sizeof(*z), by_low);
+	for (uint32_t i = 0; i < n; i++) {
+		if (widest && z[i].low < widest->high) {
+			if (z[i].forward)
+				return say("both were seen after each other", lba, o, z[i].id, widest->id);
+			if (z[i].high < widest->high)
+				return say("it was overwritten by an op that happened before", lba, o, z[i].id,
+					   widest->id);
+		}
+		if (z[i].forward && (!widest || z[i].high > widest->high))
+			widest = &z[i];
+	}
+	return NULL;
+}
+
+const char *oracle_judge(struct oracle *o)
+{
+	const char *wrong = NULL;
+	uint32_t most = 0;
+	struct zone *z;
+
+	for (uint64_t b = 0; b < o->blocks; b++)
+		most = o->reg[b].count > most ? o->reg[b].count : most;
+	z = need(calloc(most, sizeof(*z)));
+	for (uint64_t b = 0; b < o->blocks && !wrong; b++)
+		wrong = judge_block(o, b, z);
+	free(z);
+	return wrong;
 }

@@ -21,6 +21,7 @@
 
 #define SIM_HOSTS_MAX 32u
 #define SIM_PPM 1000000u
+#define SIM_STREAMS 160u		/* of sim_random() */
 
 /*
  * Every kind of fault: name, words. The first part happens at a rate (sim_config.ppm, per chance); the second is done
@@ -48,6 +49,7 @@
 	X(CLUSTER_LOST_REQUEST, "request lost before its effect") \
 	X(CLUSTER_LOST_ANSWER, "answer lost after the effect") \
 	X(CLUSTER_LOST_WATCH, "a change is not told") \
+	X(CLUSTER_TWICE, "a compare-and-swap arrives twice") \
 	X(BIT_FLIP, "bit flipped by call") \
 	X(DISK_FULL, "disk made full by call") \
 	X(DISK_BLANK, "disk emptied by call") \

@@ -316,6 +316,19 @@ static void effect(struct sim_world *w, void *ctx)
 	request_put(r);
 }
 
+/* A late copy of a compare-and-swap; the first one's answer stands. */
+static void effect_again(struct sim_world *w, void *ctx)
+{
+	struct request *r = ctx;
+	int result = r->result;
+	uint64_t ver = r->out_ver;
+
+	do_cas(w, r);
+	r->result = result;
+	r->out_ver = ver;
+	request_put(r);
+}
+
 static void call_done(struct request *r)
 {
 	struct hf_cluster_item *items = NULL;
@@ -390,6 +403,10 @@ static void send(struct sim_world *w, struct request *r)
 	if (!is_lost) {
 		r->refs = 2;
 		sim_at(w, effect_at, effect, r);
+		if (r->kind == REQUEST_CAS && sim_chance(h, SIM_CLUSTER_TWICE)) {
+			r->refs = 3;
+			sim_at(w, effect_at + delay(h), effect_again, r);
+		}
 	} else if (rng_below(&h->rng[STREAM_CLUSTER], 4) == 0) {
 		/* Some failures show at once. */
 		r->result = -EIO;

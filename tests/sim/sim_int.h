@@ -163,7 +163,7 @@ struct sim_world {
 	bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
 	uint64_t counts[SIM_FAULT_COUNT];
 	struct store *store;
-	struct rng user[64];
+	struct rng user[SIM_STREAMS];
 };
 
 /* sim_world.c */

@@ -90,6 +90,9 @@ static void add(struct total *t, const struct world_result *r)
 	t->sum.simulated += r->simulated;
 	for (int f = 0; f < SIM_FAULT_COUNT; f++)
 		t->sum.faults[f] += r->faults[f];
+	for (int i = 0; i < WORLD_OPERATION_COUNT; i++)
+		t->sum.operations[i] += r->operations[i];
+	t->sum.audited_legs += r->audited_legs;
 }
 
 static int one(uint64_t seed)

@@ -528,7 +528,7 @@ struct sim_world *sim_world_new(uint64_t seed, uint32_t hosts)
 	w->pages.size = PAGE;
 	sim_disk_init(w);
 	sim_net_init(w);
-	for (uint32_t i = 0; i < 64; i++)
+	for (uint32_t i = 0; i < SIM_STREAMS; i++)
 		w->user[i].s = sim_mix(w->seed + 0x1234567 + i);
 	for (uint32_t i = 0; i < hosts; i++)
 		host_init(w, i);
@@ -609,7 +609,7 @@ const char *sim_fault_words(enum sim_fault f)
 
 uint64_t sim_random(struct sim_world *w, uint32_t stream, uint64_t n)
 {
-	hf_assert(stream < 64);
+	hf_assert(stream < SIM_STREAMS);
 	return rng_below(&w->user[stream], n);
 }
 

@@ -77,6 +77,14 @@ struct hf_epoch_cache {
 	struct hf_epoch_start at[HF_EPOCHS_MAX];
 };
 
+/* May at[i] stand behind those before it? */
+static inline bool hf_epoch_cache_is_next(const struct hf_epoch_cache *c, uint32_t i)
+{
+	const struct hf_epoch_start *x = &c->at[i];
+
+	return x->epoch != 0 && (i == 0 || (x->epoch > x[-1].epoch && x->start >= x[-1].start));
+}
+
 /* The durable state of a leg beside its log, table and image; kept in the superblock. */
 struct hf_leg_state {
 	hf_epoch promised;		/* R7: no op of an older epoch is taken */

@@ -34,6 +34,8 @@ static void get_epochs(struct hf_cursor *c, struct hf_epoch_cache *e)
 		e->at[i].start = hf_cursor_get64(c);
 		if (i >= e->count && (e->at[i].epoch || e->at[i].start))
 			c->bad = true;
+		if (i < e->count && !hf_epoch_cache_is_next(e, i))
+			c->bad = true;
 	}
 }
 
@@ -199,6 +201,8 @@ static bool layout_is_sane(const struct hf_disk_super *s)
 	if (s->checkpoint.log_pos >= s->log_bytes || s->checkpoint.log_pos % HF_DISK_PAGE)
 		return false;
 	if (s->chunks_max == 0 || s->chunks_max > HF_VOLUME_BLOCKS_MAX / HF_CHUNK_BLOCKS)
+		return false;
+	if (s->checkpoint.commit < s->checkpoint.applied)
 		return false;
 	if (s->checkpoint.size_blocks < 1 || s->checkpoint.size_blocks > s->chunks_max * HF_CHUNK_BLOCKS)
 		return false;

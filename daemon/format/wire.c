@@ -135,7 +135,6 @@ static void put_epochs(struct hf_cursor *c, const struct hf_epoch_cache *e)
 	}
 }
 
-/* Ascending epochs, starts not descending, or the cursor turns bad. */
 static void get_epochs(struct hf_cursor *c, struct hf_epoch_cache *e)
 {
 	e->count = hf_cursor_get32(c);
@@ -146,8 +145,7 @@ static void get_epochs(struct hf_cursor *c, struct hf_epoch_cache *e)
 	for (uint32_t i = 0; i < e->count; i++) {
 		e->at[i].epoch = hf_cursor_get64(c);
 		e->at[i].start = hf_cursor_get64(c);
-		if (e->at[i].epoch == 0 ||
-		    (i && (e->at[i].epoch <= e->at[i - 1].epoch || e->at[i].start < e->at[i - 1].start)))
+		if (!hf_epoch_cache_is_next(e, i))
 			c->bad = true;
 	}
 }

@@ -76,6 +76,16 @@ static enum found look(const struct hf_store *s, uint32_t off, uint64_t no, stru
  */
 _Static_assert(HF_WRITE_BLOCKS_MAX * HF_BLOCK <= HF_SECTS_MAX * HF_SECTOR, "one entry's payload fits the arena");
 
+/* Is there room on this leg for what the op touches? A volume of no size at all cannot be. */
+static bool is_inside(const struct hf_store *s, const struct hf_entry *e)
+{
+	uint64_t max = s->sb.chunks_max * HF_CHUNK_BLOCKS;
+
+	if (e->type == HF_OP_RESIZE)
+		return e->lba > 0;
+	return e->lba <= max && e->nblocks <= max - e->lba;
+}
+
 /* Entries of a whole batch; false: one of them is corrupt, or does not continue the chain. */
 static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_batch *b)
 {
@@ -104,8 +114,7 @@ static bool take_entries(struct hf_store *s, uint32_t off, const struct hf_disk_
 		nodes = hf_op_chunks(e.type, e.lba, e.nblocks);
 		/* as hf_store_append() limits them */
 		good = at + size + len <= b->stream_len && s->next_ticket - s->first_ticket < s->ent_room &&
-		       s->nodes_reserved + nodes <= s->node_count - 1 &&
-		       (e.type == HF_OP_RESIZE || e.lba + e.nblocks <= s->sb.chunks_max * HF_CHUNK_BLOCKS);
+		       s->nodes_reserved + nodes <= s->node_count - 1 && is_inside(s, &e);
 		if (!good)
 			break;
 		if (len) {

@@ -46,11 +46,15 @@ static struct onode *node_get(struct hf_store *s, uint64_t chunk)
 	return n;
 }
 
+/*
+ * Nothing beyond the end of the volume: its table pages are not read at the next open. An op of before a RESIZE that
+ * recovery finds again comes so, and content of a resync that was read before it.
+ */
 void hf_leg_overlay_add(struct hf_store *s, uint64_t ticket)
 {
 	const struct ent *e = hf_leg_ent(s, ticket);
 
-	for (uint32_t b = 0; b < e->nblocks; b++) {
+	for (uint32_t b = 0; b < e->nblocks && e->lba + b < s->size_blocks; b++) {
 		uint64_t lba = e->lba + b;
 		struct onode *n;
 

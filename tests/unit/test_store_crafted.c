@@ -114,8 +114,8 @@ static void test_a_doublewrite_writes_only_into_the_table_and_the_image(void **s
 	}
 }
 
-/* A batch of `count` entries that touch nothing, or of zeros over many chunks, as the next one of the log. */
-static void plant(uint32_t count, uint8_t type, uint32_t nblocks)
+/* A batch of `count` entries, each of them no more than a head, as the next one of the log. */
+static void plant(uint32_t count, uint8_t type, uint64_t lba, uint32_t nblocks)
 {
 	uint32_t size = HF_DISK_BATCH_HEAD + count * HF_DISK_ENTRY_HEAD, chain = 0;
 	uint32_t sectors = (size + HF_DISK_SECTOR_DATA - 1) / HF_DISK_SECTOR_DATA;
@@ -125,8 +125,8 @@ static void plant(uint32_t count, uint8_t type, uint32_t nblocks)
 
 	hf_disk_batch_encode(stream, salt, &b);
 	for (uint32_t i = 0; i < count; i++) {
-		struct hf_entry e = { .type = type, .epoch = 1, .seq = i + 1, .nblocks = nblocks, .prev_chain = chain,
-				      .ver = 9 };
+		struct hf_entry e = { .type = type, .epoch = 1, .seq = i + 1, .lba = lba, .nblocks = nblocks,
+				      .prev_chain = chain, .ver = 9 };
 
 		chain = e.chain = hf_entry_chain(chain, &e);
 		hf_disk_entry_encode(stream + HF_DISK_BATCH_HEAD + i * HF_DISK_ENTRY_HEAD, salt, &e);
@@ -148,7 +148,7 @@ static void test_a_log_of_more_entries_than_there_can_be_is_corrupt(void **state
 	(void)state;
 
 	closed();
-	plant(LOG_BYTES / 512 + 200, HF_OP_NOP, 0);
+	plant(LOG_BYTES / 512 + 200, HF_OP_NOP, 0, 0);
 	assert_int_equal(leg_sim_open(&leg, &leg.params.id), 0);
 	hf_store_status(leg.s, &st);
 	assert_true(st.suspect);
@@ -161,11 +161,83 @@ static void test_a_log_that_touches_more_chunks_than_there_can_be_is_corrupt(voi
 	(void)state;
 
 	closed();
-	plant(300, HF_OP_ZERO, HF_ZERO_BLOCKS_MAX);
+	plant(300, HF_OP_ZERO, 0, HF_ZERO_BLOCKS_MAX);
 	assert_int_equal(leg_sim_open(&leg, &leg.params.id), 0);
 	hf_store_status(leg.s, &st);
 	assert_true(st.suspect);
 	assert_true(st.last_seq > 0 && st.last_seq < 300);
+}
+
+/* Blocks whose numbers wrap around, the first one beyond the room of the leg, and a volume of no size. */
+static void test_a_log_with_an_op_that_cannot_be_is_corrupt(void **state)
+{
+	static const struct {
+		uint8_t type;
+		uint64_t lba;
+		uint32_t nblocks;
+	} ops[] = {
+		{ HF_OP_ZERO, UINT64_MAX, 2 },
+		{ HF_OP_ZERO, 4 * BLOCKS - 1, 2 },
+		{ HF_OP_RESIZE, 0, 0 },
+	};
+	struct hf_store_status st;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		closed();
+		plant(1, ops[i].type, ops[i].lba, ops[i].nblocks);
+		assert_int_equal(leg_sim_open(&leg, &leg.params.id), 0);
+		hf_store_status(leg.s, &st);
+		assert_true(st.suspect);
+		assert_int_equal(st.last_seq, 0);
+	}
+}
+
+static void open_again(void)
+{
+	leg_sim_close(&leg);
+	assert_int_equal(leg_sim_open(&leg, &leg.params.id), 0);
+}
+
+/* An op beyond the end, by a primary that should know better: the leg takes it, and opens again. */
+static void test_what_is_written_beyond_the_end_is_not_kept(void **state)
+{
+	struct hf_store_read rd;
+	(void)state;
+
+	assert_int_equal(leg_sim_append(&leg, HF_OP_WRITE, BLOCKS - 1, 2), 0);
+	assert_int_equal(leg_sim_append(&leg, HF_OP_WRITE, 3 * BLOCKS, 2), 0);
+	assert_int_equal(leg_sim_settle(&leg), 0);
+	hf_store_commit(leg.s, 2);
+	assert_int_equal(leg_sim_checkpoint(&leg), 0);
+	open_again();
+	assert_int_equal(leg_sim_append(&leg, HF_OP_RESIZE, 4 * BLOCKS, 0), 0);
+	assert_int_equal(leg_sim_settle(&leg), 0);
+	hf_store_commit(leg.s, 3);
+	assert_int_equal(leg_sim_read(&leg, BLOCKS - 1, 2, &rd), 0);
+	assert_true(leg_sim_is(&leg, &rd, BLOCKS - 1, 1, 1) && leg_sim_is(&leg, &rd, BLOCKS, 0, 0));
+	assert_int_equal(leg_sim_read(&leg, 3 * BLOCKS, 1, &rd), 0);
+	assert_true(leg_sim_is(&leg, &rd, 3 * BLOCKS, 0, 0));
+}
+
+/*
+ * A batch is trimmed as a whole: one whose last op is not committed stays, and with it a write into what a RESIZE
+ * behind it cut off. Recovery finds both again, and the size is the small one already.
+ */
+static void test_a_write_before_a_shrink_is_found_twice_and_harms_nothing(void **state)
+{
+	(void)state;
+
+	assert_int_equal(leg_sim_append(&leg, HF_OP_WRITE, BLOCKS - 1, 1), 0);
+	assert_int_equal(leg_sim_append(&leg, HF_OP_RESIZE, 100, 0), 0);
+	assert_int_equal(leg_sim_append(&leg, HF_OP_WRITE, 3, 1), 0);
+	assert_int_equal(leg_sim_settle(&leg), 0);
+	hf_store_commit(leg.s, 2);
+	assert_int_equal(leg_sim_checkpoint(&leg), 0);
+	open_again();
+	hf_store_commit(leg.s, 3);
+	assert_int_equal(leg_sim_checkpoint(&leg), 0);
+	open_again();
 }
 
 /* R15: the newest config version that an op told of, in the log, and when the log has been emptied. */
@@ -203,6 +275,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_log_of_more_entries_than_there_can_be_is_corrupt, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_log_that_touches_more_chunks_than_there_can_be_is_corrupt,
 						begin, end),
+		cmocka_unit_test_setup_teardown(test_a_log_with_an_op_that_cannot_be_is_corrupt, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_is_written_beyond_the_end_is_not_kept, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_write_before_a_shrink_is_found_twice_and_harms_nothing, begin,
+						end),
 		cmocka_unit_test_setup_teardown(test_a_leg_remembers_the_config_that_ops_told_of, begin, end),
 	};
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The only build file for user space. `make help` lists the targets; docs/HACKING.md explains them.
 #
-# BUILD=release|debug|asan|tsan|cover chooses a variant, each in its own build/$(BUILD). CFLAGS is yours, appended.
+# BUILD=release|debug|asan|tsan|fuzz|cover chooses a variant, each in its own build/$(BUILD). CFLAGS is yours, appended.
 # V=1 shows the commands. Choices of one machine go into config.mk, which is not kept.
 
 -include config.mk
@@ -14,9 +14,10 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 Q := $(if $(V),,@)
+comma := ,
 
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(filter fuzz,$(BUILD)),clang,gcc)
 endif
 warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
 harden := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
@@ -29,13 +30,16 @@ else ifeq ($(BUILD),asan)
 cflags += -O1 -DHF_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else ifeq ($(BUILD),tsan)
 cflags += -O1 -DHF_DEBUG -fsanitize=thread
+else ifeq ($(BUILD),fuzz)
+cflags += -O1 -DHF_DEBUG -D__SANITIZE_ADDRESS__ -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else ifeq ($(BUILD),cover)
 cflags += -O0 -DHF_DEBUG -DHF_COVER=1 --coverage
 else
-$(error BUILD=$(BUILD) is not one of release, debug, asan, tsan, cover)
+$(error BUILD=$(BUILD) is not one of release, debug, asan, tsan, fuzz, cover)
 endif
 ldflags := -Wl,-z,defs -Wl,-z,now -Wl,-z,relro
-ifneq ($(filter asan tsan,$(BUILD)),)
+ifneq ($(filter asan tsan fuzz,$(BUILD)),)
 ldflags += $(filter -fsanitize=%,$(cflags))
 endif
 ifeq ($(BUILD),cover)
@@ -90,6 +94,10 @@ exhaustive := test_cell_faults test_leg_cuts test_memory_leg
 sim_main := sim_run
 server := nbd_ram
 client := nbd_verify
+# Fuzzers: one program per name, by BUILD=fuzz only; fuzz_lib is linked into each.
+fuzz_lib := fuzz_alloc.c fuzz_leg.c fuzz_main.c fuzz_reactor.c
+fuzz_wrap := $(addprefix -Wl$(comma)--wrap=,crc32_iscsi malloc calloc realloc aligned_alloc free)
+fuzz := fuzz_log fuzz_record fuzz_super fuzz_table fuzz_wire
 
 # ---------------------------------------------------------------- rules
 here = $(foreach f,$(1),$(wildcard $(f)))
@@ -101,19 +109,22 @@ $(foreach f,$(families) exhaustive,$(eval $(f)_src := $(call here,$(patsubst %,t
 sim_main_src := $(call here,$(patsubst %,tests/sim/%.c,$(sim_main)))
 server_src := $(call here,$(patsubst %,tests/lib/%.c,$(server)))
 client_src := $(call here,$(patsubst %,tests/lib/%.c,$(client)))
+fuzz_lib_src := $(call here,$(addprefix tests/fuzz/,$(fuzz_lib)))
+fuzz_src := $(call here,$(patsubst %,tests/fuzz/%.c,$(fuzz)))
 program_src := $(sort $(foreach p,$(programs),$(src_$(p))))
 test_src := $(foreach f,$(families) exhaustive sim_main server,$($(f)_src))
 # Tests take the layers with coverage points (daemon/base/sometimes.h) from a second build in which the points count.
 counted := core store engine
 tested = $(if $(filter $(1),$(counted)),$(O)/test/libhf_$(1).a,$(O)/libhf_$(1).a)
-all_src := $(foreach l,$(layers),$($(l)_src)) $(program_src) $(testlib_src) $(sim_src) $(test_src) $(client_src)
+all_src := $(foreach l,$(layers),$($(l)_src)) $(program_src) $(testlib_src) $(sim_src) $(test_src) $(client_src) \
+	$(fuzz_lib_src) $(fuzz_src)
 all_obj := $(all_src:%.c=$(O)/%.o) $(foreach l,$(counted),$($(l)_src:%.c=$(O)/test/%.o))
 
 archives := $(foreach l,$(layers),$(O)/libhf_$(l).a)
 test_archives := $(O)/libhf_testlib.a $(O)/libhf_sim.a $(foreach l,$(layers),$(call tested,$(l)))
 group = -Wl,--start-group $(1) -Wl,--end-group
 bins := $(foreach p,$(programs),$(if $(src_$(p)),$(O)/bin/$(p)))
-$(foreach f,$(families) exhaustive sim_main server client,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
+$(foreach f,$(families) exhaustive sim_main server client fuzz,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
 test_bins := $(test_src:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
@@ -134,10 +145,12 @@ help:
 	@echo 'make check-mutants each guard of the protocol taken out: some test must fail'
 	@echo 'make check-sim-mutants  the same, judged by the simulator alone, N seeds each'
 	@echo 'make check-sim     SEED=n N=count: simulated clusters only'
+	@echo 'make check-fuzz    hostile bytes for every parser, a fixed number of runs'
+	@echo 'make fuzz          T=seconds F=name: fuzzers for longer'
 	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
 	@echo 'make lint          the style as a test'
 	@echo 'make install       DESTDIR= PREFIX=$(PREFIX); also uninstall'
-	@echo 'make clean         BUILD=release|debug|asan|tsan|cover selects the variant everywhere'
+	@echo 'make clean         BUILD=release|debug|asan|tsan|fuzz|cover selects the variant everywhere'
 
 # A missing library is named before the compiler stumbles over its header.
 $(O)/.deps: tools/deps
@@ -184,6 +197,11 @@ $(client_bin): $(O)/%: $(O)/%.o
 	$(if $(V),,@echo "  LD  $*")
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $< -lnbd -lpthread
 
+$(fuzz_bin): $(O)/%: $(O)/%.o $(fuzz_lib_src:%.c=$(O)/%.o) $(O)/libhf_testlib.a $(archives)
+	$(if $(V),,@echo "  LD  $*")
+	$(Q)$(CC) $(ldflags) -fsanitize=fuzzer $(fuzz_wrap) $(LDFLAGS) -o $@ $(filter %.o,$^) \
+		$(call group,$(filter %.a,$^)) $(libs)
+
 compile = $(Q)$(CC) $(cflags) $(1) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(O)/%.o: %.c Makefile | $(O)/.deps
 	@mkdir -p $(@D)
@@ -214,8 +232,9 @@ tests: all $(test_archives) $(test_bins) $(client_bin)
 
 parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
 check-all: tests
+	$(Q)$(MAKE) --no-print-directory BUILD=fuzz CC=clang fuzzers
 	$(Q)O=$(O) JUDGE=tests tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
-		part mutants tests/mutants part sim $(sim_main_bin) \
+		part mutants tests/mutants part fuzz tests/fuzz/run part sim $(sim_main_bin) \
 		part system $(system)
 
 check-unit: all $(test_archives) $(test_bins)
@@ -247,6 +266,16 @@ coverage-run: all $(test_archives) $(test_bins)
 	$(Q)find $(O) -name '*.gcda' -delete
 	$(Q)SEED=1 N=$(COVER_N) COVER= REGRESSIONS= tests/run $(O) $(parts_unit) part sim $(sim_main_bin)
 	$(Q)tests/coverage $(O)
+
+# Fuzzers exist in the variant `fuzz` alone, whatever BUILD is.
+.PHONY: fuzzers fuzz check-fuzz
+fuzzers: $(fuzz_bin)
+
+fuzz check-fuzz:
+	$(Q)tools/deps test
+	$(Q)$(MAKE) --no-print-directory BUILD=fuzz CC=clang fuzzers
+	$(Q)$(if $(filter fuzz,$@),FUZZ_SECONDS=$(or $(T),60) FUZZ_NAME='$(F)' tests/fuzz/run long, \
+		tests/run build/fuzz part fuzz tests/fuzz/run)
 
 .PHONY: demo bench lint
 demo:

@@ -78,8 +78,9 @@ bench_programs := holdfast-bench-engine
 
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
 testlib := cluster_driver_sqlite.c core_rig.c failing_alloc.c golden.c nbd_raw.c ram_export.c shards.c sometimes.c
-sim := cell.c cluster_driver_sim.c leg_case.c leg_cuts.c leg_judge.c leg_model.c leg_sim.c oracle.c sim_cluster.c \
-	sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c world_client.c world_end.c world_fault.c
+sim := arena.c cell.c cluster_driver_sim.c leg_case.c leg_cuts.c leg_judge.c leg_model.c leg_sim.c oracle.c plan.c \
+	sim_cluster.c sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c world_client.c world_end.c \
+	world_fault.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
 	test_engine_leg test_engine_volume test_format_disk test_format_record test_front_nbd test_front_nbd_fuzz \
@@ -100,6 +101,7 @@ fuzz_wrap := $(addprefix -Wl$(comma)--wrap=,crc32_iscsi malloc calloc realloc al
 fuzz := fuzz_log fuzz_record fuzz_super fuzz_table fuzz_wire
 
 # ---------------------------------------------------------------- rules
+comma := ,
 here = $(foreach f,$(1),$(wildcard $(f)))
 $(foreach l,$(layers),$(eval $(l)_src := $(call here,$(addprefix daemon/$(l)/,$($(l))))))
 testlib_src := $(call here,$(addprefix tests/lib/,$(testlib)))
@@ -126,6 +128,10 @@ group = -Wl,--start-group $(1) -Wl,--end-group
 bins := $(foreach p,$(programs),$(if $(src_$(p)),$(O)/bin/$(p)))
 $(foreach f,$(families) exhaustive sim_main server client fuzz,$(eval $(f)_bin := $($(f)_src:%.c=$(O)/%)))
 test_bins := $(test_src:%.c=$(O)/%)
+
+# Simulated clusters allocate in an arena (tests/sim/arena.h), but not where a sanitizer watches.
+arena := $(if $(filter release debug,$(BUILD)),$(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free \
+	aligned_alloc mmap munmap))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -178,7 +184,8 @@ memory_bin := $(filter $(O)/tests/exhaustive/test_memory_%,$(exhaustive_bin))
 $(O)/tests/unit/test_tools_torture: $(O)/tools/torture_oracle.o
 $(filter-out $(memory_bin),$(test_bins)): $(O)/%: $(O)/%.o $(test_archives)
 	$(if $(V),,@echo "  LD  $*")
-	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(call group,$(test_archives)) $(libs) -lcmocka
+	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(call group,$(test_archives)) $(libs) -lcmocka \
+		$(if $(filter $(sim_main_bin),$@),$(arena))
 
 failing := $(foreach l,$(layers),$(O)/failing/libhf_$(l).a)
 define failing_rule

@@ -275,7 +275,7 @@ static void draw_world(struct world *w)
 	if (w->hosts < HOSTS_MAX)
 		w->hosts += (uint32_t)world_random(w, RND_SHAPE, 2);
 	w->log_bytes <<= world_random(w, RND_SHAPE, 2);
-	w->pace = (world_random(w, RND_SHAPE, 8) ? 4u << world_random(w, RND_SHAPE, 4) : 1) * w->volumes;
+	w->pace = (world_random(w, RND_SHAPE, 32) ? 8u << world_random(w, RND_SHAPE, 3) : 1) * w->volumes;
 	w->overlaps = world_random(w, RND_SHAPE, 2);
 	w->again = world_random(w, RND_SHAPE, 2);
 	for (uint32_t i = 0; i < w->volumes; i++) {

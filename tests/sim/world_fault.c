@@ -91,38 +91,38 @@ static void rate_disk(struct world *w, struct sim_config *c, bool lies)
 	for (uint64_t n = 1 + world_random(w, RND_RATES, 2); n > 0; n--) {
 		switch (world_random(w, RND_RATES, lies ? 11 : 8)) {
 		case 0:
-			c->ppm[SIM_BIT_ROT] = 2000;
+			c->ppm[SIM_BIT_ROT] = 10000;
 			break;
 		case 1:
-			c->ppm[SIM_WRITE_EIO] = 500;
+			c->ppm[SIM_WRITE_EIO] = 3000;
 			break;
 		case 2:
-			c->ppm[SIM_SYNC_EIO] = 2000;
+			c->ppm[SIM_SYNC_EIO] = 200000;
 			break;
 		case 3:
-			c->ppm[SIM_READ_EIO] = 5000;
+			c->ppm[SIM_READ_EIO] = 20000;
 			break;
 		case 4:
-			c->ppm[SIM_READ_EIO_STICKY] = 3000;
+			c->ppm[SIM_READ_EIO_STICKY] = 10000;
 			break;
 		case 5:
-			c->ppm[SIM_NO_SPACE] = 500;
+			c->ppm[SIM_NO_SPACE] = 3000;
 			break;
 		case 6:
-			c->ppm[SIM_WRITE_EIO_STICKY] = 500;
-			c->ppm[SIM_SYNC_EIO_STICKY] = 1000;
+			c->ppm[SIM_WRITE_EIO_STICKY] = 5000;
+			c->ppm[SIM_SYNC_EIO_STICKY] = 200000;
 			break;
 		case 7:
 			c->disk_slow = 10u << world_random(w, RND_RATES, 6);
 			break;
 		case 8:
-			c->ppm[SIM_LOST_WRITE] = 1000;
+			c->ppm[SIM_LOST_WRITE] = 5000;
 			break;
 		case 9:
-			c->ppm[SIM_MISDIRECTED_WRITE] = 1000;
+			c->ppm[SIM_MISDIRECTED_WRITE] = 5000;
 			break;
 		case 10:
-			c->ppm[SIM_LYING_SYNC] = 20000;
+			c->ppm[SIM_LYING_SYNC] = 400000;
 			break;
 		}
 	}
@@ -219,7 +219,7 @@ static void change_disk(struct world *w, uint32_t step, uint32_t host)
 		return;
 	world_kill_host(w, host, draw(w, step, 2) ? SIM_KILL_POWER : SIM_KILL_PROCESS,
 			(1 + draw(w, step, 1000)) * MS);
-	switch (host == w->victim ? draw(w, step, 3) : 0) {
+	switch (host == w->victim ? draw(w, step, 4) : 0) {
 	case 0:
 		if (leg_file(some_volume(w, step), host, name) && sim_disk_blank(w->sim, host, name))
 			world_say(w, "host %u: %s is blank", host, name);
@@ -230,7 +230,7 @@ static void change_disk(struct world *w, uint32_t step, uint32_t host)
 			world_say(w, "host %u: a leg is as it was before", host);
 		}
 		break;
-	case 2:
+	default:
 		swap_legs(w);
 		break;
 	}

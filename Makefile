@@ -90,7 +90,7 @@ unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec tes
 contract := test_cluster test_reactor
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
-exhaustive := test_cell_faults test_leg_cuts test_memory_leg
+exhaustive := test_cell_faults test_leg_cuts test_memory_leg test_memory_start
 # Programs of tests/sim that judge seeded runs; servers of tests/lib without a cluster; clients (linked with libnbd).
 sim_main := sim_run
 server := nbd_ram

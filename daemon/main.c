@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "daemon.h"
+#include "format/json_read.h"
 
 static void to_log(void *ctx, enum hf_log_level level, const char *line)
 {
@@ -27,6 +28,7 @@ int main(int argc, char **argv)
 	struct hf_errmsg err;
 	struct hf_config c;
 
+	hf_json_init();
 	if (hf_config_parse(argc, argv, &c, &err)) {
 		fprintf(stderr, "holdfastd: %s\n", err.text);
 		return 2;

@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "ctl/ctl_proto.h"
+#include "format/json_read.h"
 
 #define TIMEOUT_S 60u
 
@@ -102,6 +103,7 @@ int main(int argc, char **argv)
 	struct context cx = { .timeout_s = TIMEOUT_S };
 	int skip = args_parse_front(&cx, argc - 1, argv + 1);
 
+	hf_json_init();
 	if (skip < 0)
 		return -skip;
 	argc -= 1 + skip;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "codec/csum.h"
+#include "format/json_read.h"
 #include "leglog.h"
 
 struct findings {
@@ -161,6 +162,7 @@ int main(int argc, char **argv)
 	json_t *out, *value;
 	int ret;
 
+	hf_json_init();
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			as_json = true;

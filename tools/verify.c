@@ -20,6 +20,7 @@
 #include "codec/csum.h"
 #include "codec/ec.h"
 #include "core/entry.h"
+#include "format/json_read.h"
 #include "leglog.h"
 
 #define FILES_MAX 32u
@@ -602,6 +603,7 @@ int main(int argc, char **argv)
 	char why[256];
 	bool enough = false;
 
+	hf_json_init();
 	if (argc < 3 || argc - 2 > (int)FILES_MAX || argv[1][0] == '-') {
 		fputs("usage: holdfast-verify CERTIFICATE.json LEGFILE...\n", stderr);
 		return 2;

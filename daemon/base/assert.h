@@ -10,6 +10,10 @@
 /* Print "file:line: what" on stderr and abort. Never returns. */
 _Noreturn void hf_panic(const char *file, int line, const char *what);
 
+/* For libraries that go on when they get no memory: memory, or the process stops. */
+void *hf_must_malloc(unsigned long size);
+void hf_must_free(void *p);
+
 #define hf_assert(cond) \
 	do { \
 		if (__builtin_expect(!(cond), 0)) \

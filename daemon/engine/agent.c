@@ -315,10 +315,8 @@ static void take_volume(struct hf_agent *a, const struct hf_cluster_item *item)
 	struct hf_agent_volume *av;
 	struct hf_errmsg err;
 	struct hf_record r;
-	int rc = hf_record_decode(item->value, &r, &err);
 
-	hf_assert(rc != -ENOMEM);	/* it would look as if the volume were gone */
-	if (rc) {
+	if (hf_record_decode(item->value, &r, &err)) {
 		hf_error("record %s of the cluster store is damaged: %s", item->key, err.text);
 		return;
 	}

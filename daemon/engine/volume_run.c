@@ -51,16 +51,12 @@ static void on_got(struct hf_cluster_req *q, int result, const struct hf_cluster
 	struct hf_volume_run *v = q->ctx;
 	struct hf_errmsg err;
 	struct hf_record r;
-	int rc = 0;
 
 	(void)ver;
 	v->getting = false;
 	if (v->stopping)
 		return;
-	if (result == 0 && count == 1)
-		rc = hf_record_decode(items[0].value, &r, &err);
-	hf_assert(rc != -ENOMEM);
-	if (rc) {
+	if (result == 0 && count == 1 && hf_record_decode(items[0].value, &r, &err)) {
 		hf_error("volume %s: its config record is damaged: %s", v->core->record.name, err.text);
 		result = -EPROTO;
 	}

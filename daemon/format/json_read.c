@@ -6,6 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
+
+void hf_json_init(void)
+{
+	json_set_alloc_funcs(hf_must_malloc, hf_must_free);
+}
+
 void hf_json_begin(struct hf_json_reader *j, const json_t *object, const char *what, struct hf_errmsg *err)
 {
 	*j = (struct hf_json_reader){ .object = object, .what = what, .err = err };

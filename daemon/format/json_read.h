@@ -15,6 +15,12 @@
 #include "base/err.h"
 #include "base/uuid.h"
 
+/*
+ * Before anything else in a process: jansson's allocations stop it when they fail. Left alone, jansson goes on: it
+ * takes a good text for a bad one, and writes one with bytes missing.
+ */
+void hf_json_init(void);
+
 struct hf_json_reader {
 	const json_t *object;
 	const char *what;		/* the object's name in messages */

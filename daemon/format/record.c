@@ -174,12 +174,8 @@ int hf_record_encode(const struct hf_record *rec, char **out_text)
 	json_t *legs = json_array();
 
 	hf_assert(hf_record_check(rec, NULL) == 0);
-	for (uint32_t i = 0; i < rec->leg_count; i++) {
-		if (json_array_append_new(legs, leg_json(&rec->leg[i]))) {
-			json_decref(legs);
-			return -ENOMEM;	/* not a record with a leg less */
-		}
-	}
+	for (uint32_t i = 0; i < rec->leg_count; i++)
+		json_array_append_new(legs, leg_json(&rec->leg[i]));
 	return dump(json_pack("{s:i, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:o, s:s, s:o}",
 			      "format", FORMAT, "cluster", uuid_json(&rec->cluster), "volume", uuid_json(&rec->volume),
 			      "lineage", uuid_json(&rec->lineage), "nonce", uuid_json(&rec->nonce), "name", rec->name,
@@ -201,24 +197,25 @@ int hf_host_record_encode(const struct hf_host_record *host, char **out_text)
 
 /* decode */
 
-/* The object behind `text`; its "format" is checked first: nothing else means anything before. */
-static int load(const char *text, const char *what, json_t **out, struct hf_errmsg *err)
+/*
+ * The object behind `text`, NULL with `err` filled; its "format" is checked first: nothing else means anything before.
+ */
+static json_t *load(const char *text, const char *what, struct hf_errmsg *err)
 {
 	json_error_t where;
 	json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, &where);
 	const json_t *format = json_object_get(object, "format");
 
-	if (!object && json_error_code(&where) == json_error_out_of_memory)
-		return hf_fail(err, -ENOMEM, "%s cannot be read: there is not enough memory", what);
-	if (!object)
-		return hf_fail(err, -EUCLEAN, "%s is not JSON: %s at byte %d", what, where.text, where.position);
-	if (json_is_integer(format) && json_integer_value(format) == FORMAT) {
-		*out = object;
-		return 0;
+	if (!object) {
+		hf_fail(err, -EUCLEAN, "%s is not JSON: %s at byte %d", what, where.text, where.position);
+		return NULL;
 	}
+	if (json_is_integer(format) && json_integer_value(format) == FORMAT)
+		return object;
+	hf_fail(err, -EUCLEAN, "%s is not of format %d: it was written by another version; use that version", what,
+		FORMAT);
 	json_decref(object);
-	return hf_fail(err, -EUCLEAN, "%s is not of format %d: it was written by another version; use that version",
-		       what, FORMAT);
+	return NULL;
 }
 
 static void read_format(struct hf_json_reader *j)
@@ -285,13 +282,13 @@ static void decode_fields(struct hf_json_reader *j, struct hf_record *rec)
 
 int hf_record_decode(const char *text, struct hf_record *out, struct hf_errmsg *err)
 {
-	json_t *object;
+	json_t *object = load(text, "volume record", err);
 	struct hf_record rec = { 0 };
 	struct hf_json_reader j;
-	int rc = load(text, "volume record", &object, err);
+	int rc;
 
-	if (rc)
-		return rc;
+	if (!object)
+		return -EUCLEAN;
 	hf_json_begin(&j, object, "volume record", err);
 	decode_fields(&j, &rec);
 	rc = hf_json_end(&j);
@@ -306,13 +303,13 @@ int hf_record_decode(const char *text, struct hf_record *out, struct hf_errmsg *
 
 int hf_host_record_decode(const char *text, struct hf_host_record *out, struct hf_errmsg *err)
 {
-	json_t *object;
+	json_t *object = load(text, "host record", err);
 	struct hf_host_record host = { 0 };
 	struct hf_json_reader j;
-	int rc = load(text, "host record", &object, err);
+	int rc;
 
-	if (rc)
-		return rc;
+	if (!object)
+		return -EUCLEAN;
 	hf_json_begin(&j, object, "host record", err);
 	read_format(&j);
 	hf_json_string(&j, "name", host.name, sizeof(host.name));

@@ -36,7 +36,7 @@ char *hf_record_host_key(const char *name, char out[HF_RECORD_KEY_MAX]);
 int hf_record_check(const struct hf_record *rec, struct hf_errmsg *err);
 /* A checked record to text; the caller frees it. Asserts hf_record_check(). 0 or -ENOMEM. */
 int hf_record_encode(const struct hf_record *rec, char **out_text);
-/* 0; -EUCLEAN or -ENOMEM with *out untouched. */
+/* 0, or -EUCLEAN with *out untouched. */
 int hf_record_decode(const char *text, struct hf_record *out, struct hf_errmsg *err);
 
 int hf_host_record_check(const struct hf_host_record *host, struct hf_errmsg *err);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "format/json_read.h"
 
 /* The names that the product's calls get by failing_alloc.syms. */
 void *hf_test_malloc(size_t size);
@@ -159,7 +160,7 @@ void failing_alloc_init(void)
 						     sqlite_round, sqlite_begin, sqlite_end,	NULL };
 
 	json_object_seed(1);
-	json_set_alloc_funcs(hf_test_malloc, hf_test_free);
+	hf_json_init();
 	hf_assert(sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) == SQLITE_OK);
 	hf_assert(sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0) == SQLITE_OK);
 }

@@ -4,7 +4,7 @@
  *
  * Programs named test_memory_* are linked with copies of the layers whose calls of malloc and its kin were renamed
  * (failing_alloc.syms), so only those are counted and fail, not the simulator's and the tests' own. Those of jansson
- * and SQLite come in by their own hooks.
+ * come through the product, those of SQLite by its own hooks.
  */
 #ifndef HF_TESTS_LIB_FAILING_ALLOC_H
 #define HF_TESTS_LIB_FAILING_ALLOC_H

@@ -87,10 +87,11 @@ unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec tes
 	test_front_nbd_io test_io_buf test_sim_storm test_sim_world test_store_basic test_store_crafted \
 	test_store_crash test_store_faults test_tools_holdfast \
 	test_tools_torture
-contract := test_cluster test_reactor
+contract := test_cluster test_reactor test_reactor_hardship
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
-exhaustive := test_cell_faults test_leg_cuts test_memory_leg test_memory_start
+exhaustive := test_cell_faults test_leg_cuts test_memory_cell test_memory_leg \
+	test_memory_start
 # Programs of tests/sim that judge seeded runs; servers of tests/lib without a cluster; clients (linked with libnbd).
 sim_main := sim_run
 server := nbd_ram
@@ -178,6 +179,10 @@ $(O)/bin/$(1): $(src_$(1):%.c=$(O)/%.o) $(archives)
 	$(Q)$(CC) $(ldflags) $(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(call group,$(archives)) $(libs)
 endef
 $(foreach p,$(programs),$(if $(src_$(p)),$(eval $(call program_rule,$(p)))))
+
+# Its own hands on what goes to the kernel and comes back.
+$(O)/tests/contract/test_reactor_hardship: LDFLAGS += -Wl,--wrap=io_uring_submit,--wrap=io_uring_get_events \
+	-Wl,--wrap=io_uring_submit_and_get_events,--wrap=io_uring_submit_and_wait_timeout
 
 # test_memory_*: the product's allocations fail when ordered (tests/lib/failing_alloc.h).
 memory_bin := $(filter $(O)/tests/exhaustive/test_memory_%,$(exhaustive_bin))

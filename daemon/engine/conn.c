@@ -230,7 +230,10 @@ int hf_conn_start_pair(struct hf_conn *a, struct hf_conn *b, struct hf_reactor *
 		       const struct hf_conn_events *a_events, void *a_ctx, const struct hf_conn_events *b_events,
 		       void *b_ctx)
 {
-	if (conn_init(a, r, -1, a_events, a_ctx) || conn_init(b, r, -1, b_events, b_ctx)) {
+	int err = conn_init(a, r, -1, a_events, a_ctx);
+
+	err = conn_init(b, r, -1, b_events, b_ctx) || err;	/* both: both are given back */
+	if (err) {
 		hf_conn_fini(a);
 		hf_conn_fini(b);
 		return -ENOMEM;

@@ -40,6 +40,8 @@ struct cell {
 	struct cell_made made[HF_LEGS_MAX];
 	struct hf_cluster_req create_req;
 	bool is_creating, is_created;
+	/* instead of sim_run(); NULL: that */
+	void (*run)(struct cell *c, hf_nsec until);
 	/* client */
 	struct cell_session *session;
 	uint64_t value[CELL_BLOCKS];	/* last acknowledged; 0: never written */
@@ -61,6 +63,8 @@ bool cell_write(struct cell *c, uint32_t lba, uint32_t nblocks);
 /* All blocks are what was last acknowledged. */
 bool cell_check(struct cell *c);
 bool cell_kill(struct cell *c, uint32_t host, enum sim_kill how);
+/* Its daemon ended by itself. */
+void cell_host_died(struct cell *c, uint32_t host);
 bool cell_restart(struct cell *c, uint32_t host);
 /* Tell the host to serve, again and again until it does. */
 bool cell_promote(struct cell *c, uint32_t host);

@@ -130,6 +130,11 @@ enum sim_kill {
 struct sim_config *sim_config(struct sim_world *w, uint32_t host);
 struct hf_reactor *sim_host_start(struct sim_world *w, uint32_t host);	/* it was down; a reactor without a past */
 void sim_host_kill(struct sim_world *w, uint32_t host, enum sim_kill how);
+/*
+ * The turn under way was left by a jump out of it, by a test: its host is dead now, as after a kill -9. Returns which;
+ * SIM_HOSTS_MAX: there was no turn.
+ */
+uint32_t sim_host_abandon(struct sim_world *w);
 bool sim_host_is_up(const struct sim_world *w, uint32_t host);		/* paused counts as up */
 struct hf_reactor *sim_host_reactor(struct sim_world *w, uint32_t host);
 uint32_t sim_host_of(const struct hf_reactor *r);

@@ -382,6 +382,18 @@ void sim_host_kill(struct sim_world *w, uint32_t host, enum sim_kill how)
 	}
 }
 
+uint32_t sim_host_abandon(struct sim_world *w)
+{
+	uint32_t host = w->current;
+
+	if (host == SIM_HOSTS_MAX)
+		return host;
+	w->current = SIM_HOSTS_MAX;
+	w->host[host].is_in_turn = false;
+	sim_host_kill(w, host, SIM_KILL_PROCESS);
+	return host;
+}
+
 bool sim_host_is_up(const struct sim_world *w, uint32_t host)
 {
 	return host_of(w, host)->is_up;

@@ -215,7 +215,7 @@ static bool call_again(struct session *s, struct request *r)
 	r->q.lba = a->lba;
 	r->q.nblocks = a->nblocks;
 	r->id = a->id;
-	if (oracle_is_last(v->oracle, a->id)) {
+	if (oracle_is_last(v->oracle, a->id) && a->lba + a->nblocks <= size_of(s)) {
 		if (!submit(s, r, true))
 			return false;
 		v->world->result->operations[WORLD_AGAIN]++;

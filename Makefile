@@ -149,6 +149,7 @@ help:
 	@echo 'make check         all tests: check-unit, check-sim, check-system'
 	@echo 'make check-exhaustive  every crash point and every failure of small cases'
 	@echo 'make coverage      lines and branches that unit tests, contracts, stories and COVER_N seeds pass'
+	@echo 'make check-model   the protocol as a model, searched by spin; LONG=1: the large ones as well'
 	@echo 'make check-mutants each guard of the protocol taken out: some test must fail'
 	@echo 'make check-sim-mutants  the same, judged by the simulator alone, N seeds each'
 	@echo 'make check-sim     SEED=n N=count: simulated clusters only'
@@ -233,9 +234,11 @@ system := $(sort $(wildcard tests/system/[0-9]*.sh))
 SEED ?= 1
 N ?= 2000
 REGRESSIONS ?= tests/sim/regressions
-export SEED N REGRESSIONS
+LONG ?=
+export SEED N REGRESSIONS LONG
 
-.PHONY: check check-all check-unit check-exhaustive check-mutants check-sim check-sim-mutants check-system tests
+.PHONY: check check-all check-unit check-exhaustive check-model check-mutants check-sim check-sim-mutants check-system
+.PHONY: tests
 check:
 	$(Q)tools/deps test
 	$(Q)$(MAKE) --no-print-directory check-all
@@ -246,7 +249,8 @@ parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
 check-all: tests
 	$(Q)$(MAKE) --no-print-directory BUILD=fuzz CC=clang fuzzers
 	$(Q)O=$(O) JUDGE=tests tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
-		part mutants tests/mutants part fuzz tests/fuzz/run part sim $(sim_main_bin) \
+		part mutants tests/mutants part fuzz tests/fuzz/run part model tests/model/run \
+		part sim $(sim_main_bin) \
 		part system $(system)
 
 check-unit: all $(test_archives) $(test_bins)
@@ -254,6 +258,10 @@ check-unit: all $(test_archives) $(test_bins)
 
 check-exhaustive: $(exhaustive_bin)
 	$(Q)tests/run $(O) part exhaustive $(or $(T),$(exhaustive_bin))
+
+check-model:
+	$(Q)tools/deps test
+	$(Q)$(if $(LONG),TIMEOUT=36000) tests/run $(O) part model tests/model/run
 
 check-mutants: $(test_archives) $(archives) $(test_bins)
 	$(Q)O=$(O) CC=$(CC) JUDGE=tests tests/mutants

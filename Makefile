@@ -99,7 +99,7 @@ client := nbd_verify
 # Fuzzers: one program per name, by BUILD=fuzz only; fuzz_lib is linked into each.
 fuzz_lib := fuzz_alloc.c fuzz_leg.c fuzz_main.c fuzz_reactor.c
 fuzz_wrap := $(addprefix -Wl$(comma)--wrap=,crc32_iscsi malloc calloc realloc aligned_alloc free)
-fuzz := fuzz_log fuzz_record fuzz_super fuzz_table fuzz_wire
+fuzz := fuzz_ctl fuzz_log fuzz_nbd fuzz_peer fuzz_record fuzz_super fuzz_table fuzz_wire
 
 # ---------------------------------------------------------------- rules
 comma := ,

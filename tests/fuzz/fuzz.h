@@ -79,7 +79,7 @@ struct fuzz_sock {
 	/* the reactor's */
 	size_t at;
 	uint32_t sends;
-	bool is_open;
+	bool is_open, is_gone;
 };
 
 struct fuzz_reactor;
@@ -93,8 +93,14 @@ bool fuzz_turn(struct fuzz_reactor *x);
 bool fuzz_wait(struct fuzz_reactor *x, const bool *flag, uint32_t turns);
 /* Turns until nothing happens any more without a timer. */
 void fuzz_settle(struct fuzz_reactor *x);
+/* The next timer is due, and what comes of it. */
+void fuzz_tick(struct fuzz_reactor *x);
 /* A client's connection: the next ACCEPT of any listening socket gets it. `s` is the caller's until it is closed. */
 void fuzz_dial(struct fuzz_reactor *x, struct fuzz_sock *s);
+/* So many more bytes of s->data, which stays open, have come. */
+void fuzz_say(struct fuzz_reactor *x, struct fuzz_sock *s, size_t more);
+/* The client is gone: a RECV ends, a SEND fails. */
+void fuzz_hang_up(struct fuzz_reactor *x, struct fuzz_sock *s);
 
 /* The disk: FUZZ_DISK_BYTES, zeros at first. `freeze` makes what is there what `reset` goes back to. */
 uint8_t *fuzz_disk(struct fuzz_reactor *x);

@@ -145,7 +145,7 @@ static void recv_io(struct fuzz_reactor *x, struct hf_io *io)
 	struct fuzz_sock *s = sock_of(x, io->fd);
 	size_t n = s->len - s->at;
 
-	if (!n && s->stays_open) {
+	if (!n && s->stays_open && !s->is_gone) {
 		pend(x, io);
 		return;
 	}
@@ -164,6 +164,10 @@ static void send_io(struct fuzz_reactor *x, struct hf_io *io)
 	uint32_t count = io->iov_count ? io->iov_count : 1;
 	static volatile uint8_t sum;
 
+	if (s->is_gone) {
+		end(x, io, -EPIPE);
+		return;
+	}
 	if (s->deaf_after && s->sends >= s->deaf_after) {
 		pend(x, io);
 		return;
@@ -217,6 +221,7 @@ void fuzz_dial(struct fuzz_reactor *x, struct fuzz_sock *s)
 	hf_assert(i < DIALS);
 	s->at = 0;
 	s->sends = 0;
+	s->is_gone = false;
 	s->is_open = true;
 	x->dial[i] = s;
 	hf_list_each(&x->pending, n) {
@@ -227,6 +232,33 @@ void fuzz_dial(struct fuzz_reactor *x, struct fuzz_sock *s)
 		hf_list_del(n);
 		start(x, io);
 		return;
+	}
+}
+
+void fuzz_say(struct fuzz_reactor *x, struct fuzz_sock *s, size_t more)
+{
+	s->len += more;
+	hf_list_each(&x->pending, n) {
+		struct hf_io *io = hf_container_of(n, struct hf_io, link);
+
+		if (io->kind != HF_IO_RECV || sock_of(x, io->fd) != s)
+			continue;
+		hf_list_del(n);
+		start(x, io);
+	}
+}
+
+void fuzz_hang_up(struct fuzz_reactor *x, struct fuzz_sock *s)
+{
+	s->is_gone = true;
+	s->at = s->len;
+	hf_list_each(&x->pending, n) {
+		struct hf_io *io = hf_container_of(n, struct hf_io, link);
+
+		if (io->fd < FD_SOCK || sock_of(x, io->fd) != s)
+			continue;
+		hf_list_del(n);
+		end(x, io, io->kind == HF_IO_RECV ? 0 : -EPIPE);
 	}
 }
 
@@ -393,6 +425,13 @@ bool fuzz_wait(struct fuzz_reactor *x, const bool *flag, uint32_t turns)
 		x->base.now = hf_reactor_next_timer(&x->base);
 	}
 	return *flag;
+}
+
+void fuzz_tick(struct fuzz_reactor *x)
+{
+	if (hf_reactor_next_timer(&x->base) != HF_NEVER)
+		x->base.now = hf_reactor_next_timer(&x->base);
+	fuzz_settle(x);
 }
 
 void fuzz_settle(struct fuzz_reactor *x)

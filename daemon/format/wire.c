@@ -287,7 +287,7 @@ int hf_wire_adopt_decode(const void *meta, uint32_t len, struct hf_adopt *out)
 	m.size_blocks = hf_cursor_get64(&c);
 	get_epochs(&c, &m.epochs);
 	if (m.mode > HF_ADOPT_RESYNC || m.epochs.count == 0 || m.epochs.at[m.epochs.count - 1].epoch != m.epoch ||
-	    m.size_blocks > HF_VOLUME_BLOCKS_MAX)
+	    m.size_blocks > HF_VOLUME_BLOCKS_MAX || (m.mode == HF_ADOPT_RESYNC && m.size_blocks == 0))
 		c.bad = true;
 	FINISH(&c, out, m);
 }

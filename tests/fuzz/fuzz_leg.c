@@ -313,7 +313,7 @@ static bool same(const struct hf_store_status *a, const struct hf_store_status *
 }
 
 /* A checkpoint of all that the log has; false: it cannot be, or it is suspect and keeps what it has. */
-static bool settle_log(struct fuzz_leg *l, const struct hf_store_status *st, uint8_t how)
+static bool settle_log(struct fuzz_leg *l, const struct hf_store_status *st, uint32_t how)
 {
 	uint64_t is;
 
@@ -330,16 +330,18 @@ static bool settle_log(struct fuzz_leg *l, const struct hf_store_status *st, uin
 	return !l->failed;
 }
 
-void fuzz_leg_judge(struct fuzz_leg *l, uint8_t how)
+void fuzz_leg_judge(struct fuzz_leg *l, uint32_t how)
 {
 	struct hf_store_status a, b;
 	uint64_t is;
 	int err = open_leg(l);
 
 	hf_assert(err == 0 || err == -EUCLEAN || err == -EBADMSG || err == -ESTALE || err == -EIO || err == -ENOMEM);
+	hf_assert(!err || !(how & FUZZ_LEG_SOUND));
 	if (err)
 		return;
 	hf_store_status(l->s, &a);
+	hf_assert(!a.suspect || !(how & FUZZ_LEG_SOUND));
 	look_around(l, &a);
 	if (!l->failed && how & FUZZ_LEG_REOPEN) {
 		is = content(l, a.size_blocks);

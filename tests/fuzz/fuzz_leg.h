@@ -32,9 +32,10 @@ void fuzz_leg_super(struct fuzz_leg *l);
 uint64_t fuzz_leg_digest_of(const struct fuzz_leg *l, uint64_t page, const uint8_t *bytes);
 /*
  * Open, and judge. It may refuse. If it opens, then as `how` says: opened again it tells the same and holds the same; a
- * checkpoint or a reset changes nothing that is read, and what is appended then is there after the next open.
+ * checkpoint or a reset changes nothing that is read, and what is appended then is there after the next open. SOUND: it
+ * opens, and all of its log is there.
  */
-enum { FUZZ_LEG_RESET = 1, FUZZ_LEG_WIPE = 2, FUZZ_LEG_REOPEN = 4, FUZZ_LEG_GO_ON = 8 };
-void fuzz_leg_judge(struct fuzz_leg *l, uint8_t how);
+enum { FUZZ_LEG_RESET = 1, FUZZ_LEG_WIPE = 2, FUZZ_LEG_REOPEN = 4, FUZZ_LEG_GO_ON = 8, FUZZ_LEG_SOUND = 256 };
+void fuzz_leg_judge(struct fuzz_leg *l, uint32_t how);
 
 #endif

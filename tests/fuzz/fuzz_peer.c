@@ -338,6 +338,7 @@ static void greet(void)
 	frame(&in);
 }
 
+/* As when a daemon stops. */
 static void end(void)
 {
 	bool is_closed = false;
@@ -358,6 +359,7 @@ void fuzz_one(const uint8_t *input, size_t len)
 	static const uint32_t chops[] = { 0, 1, 63, 100, 1000, 5000, 65536, 0 };
 	struct fuzz_in in = { input, len };
 	uint8_t how = fuzz_u8(&in), judged = fuzz_u8(&in);
+	bool has_failed;
 
 	if (!x)
 		start();
@@ -379,7 +381,7 @@ void fuzz_one(const uint8_t *input, size_t len)
 			hf_leg_run_tick(&run);
 	}
 	fuzz_settle(x);
+	has_failed = run.failed;
 	end();
-	if (!run.failed || how & 128)
-		fuzz_leg_judge(&leg, judged);
+	fuzz_leg_judge(&leg, judged | (has_failed ? 0 : FUZZ_LEG_SOUND));
 }

@@ -455,6 +455,19 @@ static void test_a_meta_out_of_range_is_refused(void **state)
 }
 
 /* Type, length and range of an entry; its reserved bytes. */
+/* A leg that follows it would not open again. */
+static void test_a_resync_of_a_volume_of_no_size_is_refused(void **state)
+{
+	static uint8_t meta[HF_WIRE_META_MAX];
+	struct hf_adopt m = adopt, got;
+	(void)state;
+
+	m.size_blocks = 0;
+	assert_int_equal(hf_wire_adopt_decode(meta, hf_wire_adopt_encode(meta, &m), &got), -EPROTO);
+	m.mode = HF_ADOPT_LOG;			/* does not say */
+	assert_int_equal(hf_wire_adopt_decode(meta, hf_wire_adopt_encode(meta, &m), &got), 0);
+}
+
 static void test_an_entry_out_of_range_is_refused(void **state)
 {
 	static const struct {
@@ -494,6 +507,7 @@ int main(void)
 		cmocka_unit_test(test_a_truncated_entry_is_refused),
 		cmocka_unit_test(test_a_header_out_of_range_is_refused),
 		cmocka_unit_test(test_a_meta_out_of_range_is_refused),
+		cmocka_unit_test(test_a_resync_of_a_volume_of_no_size_is_refused),
 		cmocka_unit_test(test_an_entry_out_of_range_is_refused),
 	};
 

@@ -88,6 +88,7 @@ unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec tes
 	test_store_crash test_store_faults test_tools_holdfast \
 	test_tools_torture
 contract := test_cluster test_reactor test_reactor_hardship
+unit += test_core_volume_leg test_core_volume_op test_core_volume_promote
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
 exhaustive := test_cell_faults test_leg_cuts test_memory_cell test_memory_leg \

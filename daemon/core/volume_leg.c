@@ -96,8 +96,7 @@ static void start_stream(struct hf_volume *v, uint32_t i, hf_seq last)
 	l->state = HF_VLEG_STREAMING;
 	l->tries = 0;
 	l->sent = last;
-	if (!is_member(v, i) || last > l->acked)
-		l->acked = last;
+	l->acked = last;		/* not what it had under an epoch of ours that was given up (I2) */
 	l->send_busy = false;
 	l->waiting_since = 0;
 	l->why = NULL;

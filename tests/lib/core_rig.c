@@ -211,7 +211,7 @@ static void act(struct rig *r, const struct hf_action *a)
 		append(r, a);
 	if (a->kind == HF_ACT_SURVEY && !r->no_survey)
 		survey(r, a);
-	if (a->kind == HF_ACT_LOAD)
+	if (a->kind == HF_ACT_LOAD && !r->no_load)
 		load(r, a->from, a->to);
 }
 

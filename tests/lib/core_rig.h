@@ -41,7 +41,7 @@ struct rig {
 	struct hf_record record;	/* the cluster store */
 	uint64_t ver;
 	bool cas_asked, get_asked;
-	bool no_survey;			/* SURVEY is never answered */
+	bool no_survey, no_load;	/* SURVEY, LOAD are never answered */
 	hf_nsec now;
 	struct rig_leg leg[HF_LEGS_MAX];
 	uint32_t lives;

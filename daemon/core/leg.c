@@ -2,6 +2,8 @@
 /* leg - decisions of a leg (docs/SAFETY.md R3, R6, R7, R9, R11, R15). Does no I/O: see engine/leg_run.c. */
 #include "core/leg.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/sometimes.h"
 #include "core/entry.h"
@@ -26,8 +28,10 @@ void hf_leg_init(struct hf_leg *l, const struct hf_leg_identity *id, const struc
 	HF_SOMETIMES_IF(LEG_BOOT_LEASE, l->lease_until != 0);
 	HF_SOMETIMES_IF(LEG_BOOT_SUSPECT_STILL, state->suspect && !suspect);
 	/* A promise may be older than what the log shows when the log came with a newer epoch (H12). */
-	if (l->state.promised < last_epoch)
+	if (l->state.promised < last_epoch) {
 		l->state.promised = last_epoch;
+		memset(&l->state.promised_incarnation, 0, sizeof(l->state.promised_incarnation));
+	}
 	hf_assert(commit <= last);
 }
 

@@ -245,6 +245,138 @@ static void test_leg_in_a_resync_has_no_lease_and_no_log_to_adopt(void **state)
 	assert_false(next.inconsistent);
 }
 
+static void test_leg_with_a_newer_log_than_promise_follows_its_log(void **state)
+{
+	struct hf_leg_state old = { .promised = 3, .promised_incarnation.b[0] = 7, .activated = 3 };
+	struct hf_leg_identity id = { .geometry = { 2, 1 } };
+	bool persist;
+	(void)state;
+
+	hf_leg_init(&leg, &id, &old, 5, 10, 77, 9, false, NOW, LEASE);
+	assert_int_equal(leg.state.promised, 5);		/* H12 */
+	assert_int_equal(prepare(4, 7, 1, &persist), HF_LEG_STALE);
+	assert_int_equal(prepare(5, 8, 1, &persist), HF_LEG_OK);	/* whoever it was: nobody else reigns in 5 */
+	assert_true(persist);
+	assert_int_equal(prepare(5, 9, 1, &persist), HF_LEG_STALE);
+}
+
+static void test_leg_is_suspect_until_it_has_adopted(void **state)
+{
+	struct hf_leg_state old = { .promised = 1, .activated = 1, .suspect = true };
+	struct hf_leg_identity id = { .geometry = { 2, 1 } };
+	struct hf_prepare m = { .epoch = 1 };
+	struct hf_promise p;
+	bool persist;
+	(void)state;
+
+	hf_leg_init(&leg, &id, &old, 1, 3, 77, 2, false, NOW, LEASE);	/* found so by an earlier boot */
+	hf_leg_promise(&leg, &m, 1, 1024, NOW, &p);
+	assert_true(p.suspect);
+	old.suspect = false;
+	hf_leg_init(&leg, &id, &old, 1, 3, 77, 2, true, NOW, LEASE);	/* found so by this one */
+	hf_epoch_cache_add(&leg.state.epochs, 1, 1);
+	hf_leg_promise(&leg, &m, 1, 1024, NOW, &p);
+	assert_true(p.suspect);
+	assert_int_equal(prepare(2, 2, 1, &persist), HF_LEG_OK);
+	assert_int_equal(adopt_log(2, 4, 3), HF_LEG_OK);
+	hf_leg_promise(&leg, &m, 1, 1024, NOW, &p);
+	assert_false(p.suspect);
+}
+
+static void test_leg_that_has_failed_promises_and_adopts_nothing(void **state)
+{
+	struct hf_leg_state next;
+	bool persist;
+	(void)state;
+
+	used();
+	leg.state.failed = true;
+	assert_int_equal(prepare(2, 2, 1, &persist), HF_LEG_FAILED);
+	assert_int_equal(adopt_log(1, 1, 3), HF_LEG_FAILED);
+	assert_false(hf_leg_grant_lease(&leg, 1, NOW));
+	assert_false(hf_leg_takes_resync(&leg, 1));
+	assert_int_equal(hf_leg_synced(&leg, 1, &next), HF_LEG_WRONG_STATE);
+}
+
+static void test_leg_takes_orders_of_the_epoch_that_it_follows(void **state)
+{
+	struct hf_leg_state next;
+	bool persist;
+	struct hf_entry e;
+	(void)state;
+
+	used();
+	assert_int_equal(adopt_log(2, 4, 3), HF_LEG_WRONG_STATE);	/* it has not promised to 2 */
+	e = op(1);
+	assert_int_equal(hf_leg_append(&leg, 2, &e), HF_APPEND_WRONG_STATE);	/* guard FENCE */
+	assert_int_equal(prepare(2, 2, 1, &persist), HF_LEG_OK);
+	assert_false(hf_leg_takes_resync(&leg, 2));			/* promised, and not activated */
+	assert_false(hf_leg_takes_resync(&leg, 1));
+	assert_int_equal(hf_leg_synced(&leg, 2, &next), HF_LEG_WRONG_STATE);
+	assert_int_equal(hf_leg_synced(&leg, 1, &next), HF_LEG_STALE);
+	assert_int_equal(adopt_log(2, 4, 3), HF_LEG_OK);
+	e = op(1);				/* op 4 is of epoch 2, or there is none */
+	assert_int_equal(hf_leg_append(&leg, 2, &e), HF_APPEND_WRONG_STATE);
+	e = op(3);
+	assert_int_equal(hf_leg_append(&leg, 2, &e), HF_APPEND_WRONG_STATE);
+	e = op(2);
+	assert_int_equal(hf_leg_append(&leg, 2, &e), HF_APPEND_OK);
+}
+
+/* R7: a promise holds from the moment it is made, also when an older primary's orders become durable after it. */
+static void test_leg_never_goes_back_behind_a_promise(void **state)
+{
+	struct hf_adopt m = { .epoch = 2, .mode = HF_ADOPT_LOG, .target = 5, .ver = 4 };
+	struct hf_leg_state next = { 0 };
+	struct hf_adopt_plan plan;
+	bool persist;
+	(void)state;
+
+	used();
+	assert_int_equal(prepare(2, 2, 4, &persist), HF_LEG_OK);
+	hf_epoch_cache_add(&m.epochs, 1, 1);
+	hf_epoch_cache_add(&m.epochs, 2, 6);
+	assert_int_equal(hf_leg_adopt(&leg, &m, &plan), HF_LEG_OK);
+	assert_int_equal(prepare(3, 3, 9, &persist), HF_LEG_OK);	/* while the plan is carried out */
+	hf_leg_adopt_done(&leg, &m, &plan, 1, leg.chain);
+	assert_int_equal(leg.state.promised, 3);
+	assert_int_equal(leg.state.promised_incarnation.b[0], 3);
+	assert_int_equal(leg.state.ver, 9);
+	assert_false(hf_leg_durable(&leg, 5, &next));			/* nothing of epoch 2 activates it */
+	assert_int_equal(adopt_log(2, 6, 5), HF_LEG_STALE);
+
+	used();
+	assert_int_equal(prepare(2, 2, 1, &persist), HF_LEG_OK);
+	assert_int_equal(adopt_log(2, 6, 5), HF_LEG_OK);
+	assert_true(hf_leg_durable(&leg, 5, &next));			/* on its way to disk .. */
+	assert_int_equal(prepare(3, 3, 1, &persist), HF_LEG_OK);
+	hf_leg_activated(&leg, &next);					/* .. and there now */
+	assert_int_equal(leg.state.activated, 1);
+	assert_int_equal(leg.state.promised, 3);
+}
+
+/* R6: what the leg committed of a history that was given up is overwritten, not cut: the image may hold it. */
+static void test_leg_keeps_what_it_committed_when_a_resync_begins(void **state)
+{
+	struct hf_adopt m = { .epoch = 2, .mode = HF_ADOPT_RESYNC, .base_epoch = 1, .base = 1, .resync_from = 0,
+			      .ver = 5 };
+	struct hf_adopt_plan plan;
+	bool persist;
+	(void)state;
+
+	used();					/* ops 1 and 2 are committed */
+	assert_int_equal(prepare(2, 2, 1, &persist), HF_LEG_OK);
+	hf_epoch_cache_add(&m.epochs, 1, 1);
+	hf_epoch_cache_add(&m.epochs, 2, 2);
+	assert_int_equal(hf_leg_adopt(&leg, &m, &plan), HF_LEG_OK);
+	assert_int_equal(plan.keep, 2);
+	assert_int_equal(plan.base, 1);
+	assert_int_equal(plan.state.ver, 5);
+	hf_leg_adopt_done(&leg, &m, &plan, 1, 9);
+	assert_int_equal(leg.last, 1);
+	assert_int_equal(leg.commit, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +389,12 @@ int main(void)
 		cmocka_unit_test(test_leg_tells_what_it_owes_to_the_old_primary),
 		cmocka_unit_test(test_leg_that_boots_owes_a_lease),
 		cmocka_unit_test(test_leg_in_a_resync_has_no_lease_and_no_log_to_adopt),
+		cmocka_unit_test(test_leg_with_a_newer_log_than_promise_follows_its_log),
+		cmocka_unit_test(test_leg_is_suspect_until_it_has_adopted),
+		cmocka_unit_test(test_leg_that_has_failed_promises_and_adopts_nothing),
+		cmocka_unit_test(test_leg_takes_orders_of_the_epoch_that_it_follows),
+		cmocka_unit_test(test_leg_never_goes_back_behind_a_promise),
+		cmocka_unit_test(test_leg_keeps_what_it_committed_when_a_resync_begins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -614,6 +614,37 @@ static void test_no_acknowledged_op_is_ever_cut(void **state)
 	assert_true(acked > 20000 && decided > 20000 && cut > 1000 && refused > 1000);
 }
 
+/* What no history of ours can be is told, and not walked through op by op. */
+static void test_logs_that_are_too_far_apart_are_a_conflict(void **state)
+{
+	struct hf_decision d = DECIDE(mirror2, upto(100 * HF_WINDOW), upto(1));
+
+	(void)state;
+	assert_int_equal(d.verdict, HF_VERDICT_CONFLICT);
+	assert_int_equal(d.seq, 1);
+	d = DECIDE(mirror2, upto(HF_WINDOW), upto(1));
+	assert_int_equal(d.verdict, HF_VERDICT_OK);
+	assert_int_equal(d.seq, HF_WINDOW);
+}
+
+static void test_an_op_of_no_known_epoch_is_a_conflict(void **state)
+{
+	struct hf_decision d = DECIDE(mirror2, ((struct hf_reply){ .valid = true, .last = 3 }), upto(0));
+
+	(void)state;
+	assert_int_equal(d.verdict, HF_VERDICT_CONFLICT);
+}
+
+static void test_one_tail_may_always_be_corrupt(void **state)
+{
+	struct hf_record r = { .geometry = { 1, 0 } };
+
+	(void)state;
+	assert_int_equal(hf_decide_corrupt_max(&r), 1);
+	r.geometry.m = 3;
+	assert_int_equal(hf_decide_corrupt_max(&r), 3);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -630,6 +661,9 @@ int main(void)
 		cmocka_unit_test(test_chains_that_differ_are_a_conflict),
 		cmocka_unit_test(test_too_few_legs_decide_nothing),
 		cmocka_unit_test(test_no_acknowledged_op_is_ever_cut),
+		cmocka_unit_test(test_logs_that_are_too_far_apart_are_a_conflict),
+		cmocka_unit_test(test_an_op_of_no_known_epoch_is_a_conflict),
+		cmocka_unit_test(test_one_tail_may_always_be_corrupt),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

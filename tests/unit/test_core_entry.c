@@ -244,6 +244,17 @@ static void test_common_point_equals_comparing_op_by_op(void **state)
 	}
 }
 
+/* Caches come from other hosts: one that begins before the first op ends the search like any other. */
+static void test_common_point_ends_with_any_cache(void **state)
+{
+	struct hf_epoch_cache a = { .count = 1, .at = { { .epoch = 1, .start = 0 } } };
+	struct hf_epoch_cache b = { .count = 1, .at = { { .epoch = 2, .start = 0 } } };
+
+	(void)state;
+	assert_int_equal(hf_epoch_cache_common(&a, 5, &b, 5), 0);
+	assert_int_equal(hf_epoch_cache_common(&a, 5, &a, 3), 3);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -257,6 +268,7 @@ int main(void)
 		cmocka_unit_test(test_common_point_of_a_log_that_stayed_far_behind),
 		cmocka_unit_test(test_common_point_of_logs_that_share_nothing),
 		cmocka_unit_test(test_common_point_equals_comparing_op_by_op),
+		cmocka_unit_test(test_common_point_ends_with_any_cache),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -355,6 +355,25 @@ static void test_leg_never_goes_back_behind_a_promise(void **state)
 	assert_int_equal(leg.state.promised, 3);
 }
 
+/* What is told as committed while a leg adopts may be of the log that it is about to cut. */
+static void test_leg_knows_nothing_as_committed_that_it_lacks(void **state)
+{
+	struct hf_adopt m = { .epoch = 2, .mode = HF_ADOPT_LOG, .target = 2 };
+	struct hf_adopt_plan plan;
+	bool persist;
+	(void)state;
+
+	used();
+	assert_int_equal(prepare(2, 2, 1, &persist), HF_LEG_OK);
+	hf_epoch_cache_add(&m.epochs, 1, 1);
+	hf_epoch_cache_add(&m.epochs, 2, 3);
+	assert_int_equal(hf_leg_adopt(&leg, &m, &plan), HF_LEG_OK);
+	leg.commit = leg.last;
+	hf_leg_adopt_done(&leg, &m, &plan, 1, 9);
+	assert_int_equal(leg.last, 2);
+	assert_int_equal(leg.commit, 2);
+}
+
 /* R6: what the leg committed of a history that was given up is overwritten, not cut: the image may hold it. */
 static void test_leg_keeps_what_it_committed_when_a_resync_begins(void **state)
 {
@@ -394,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_leg_that_has_failed_promises_and_adopts_nothing),
 		cmocka_unit_test(test_leg_takes_orders_of_the_epoch_that_it_follows),
 		cmocka_unit_test(test_leg_never_goes_back_behind_a_promise),
+		cmocka_unit_test(test_leg_knows_nothing_as_committed_that_it_lacks),
 		cmocka_unit_test(test_leg_keeps_what_it_committed_when_a_resync_begins),
 	};
 

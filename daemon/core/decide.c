@@ -133,8 +133,11 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 		*out = d;
 		return;
 	}
-	/* One beyond what is seen: legs that are suspect may all have lost what stood there. */
-	for (s = d.seq + 1; s <= d.seen + 1; s++) {
+	/*
+	 * As far as one beyond what is seen, which nobody can decode: legs that are suspect may all have lost what
+	 * stood there.
+	 */
+	for (s = d.seq + 1;; s++) {
 		struct holders h = holders_at(r, replies, s);
 
 		if (h.conflict) {
@@ -154,8 +157,6 @@ void hf_decide(const struct hf_record *r, const struct hf_reply replies[], uint3
 		mark_refusal(&h, &d);
 		break;
 	}
-	if (HF_GUARD(COMMITTED) && d.verdict == HF_VERDICT_OK && d.commit > d.seq)
-		d.verdict = HF_VERDICT_MAYBE_ACKED;
 	if (!take_end(r, replies, &d))
 		d.verdict = HF_VERDICT_CONFLICT;
 	*out = d;

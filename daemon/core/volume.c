@@ -41,8 +41,6 @@ void hf_volume_init(struct hf_volume *v, const char *self, hf_nsec lease_ns)
 
 void hf_volume_stop(struct hf_volume *v, const char *why, struct hf_actions *out)
 {
-	if (v->phase == HF_PHASE_STOPPED)
-		return;
 	v->phase = HF_PHASE_STOPPED;
 	v->stop_why = why;
 	hf_volume_emit(out, HF_ACT_STOPPED);
@@ -158,7 +156,7 @@ static void cas_failed(struct hf_volume *v, const struct hf_event *e, struct hf_
 
 static void on_record(struct hf_volume *v, const struct hf_event *e, struct hf_actions *out)
 {
-	if (v->phase == HF_PHASE_IDLE || v->phase == HF_PHASE_STOPPED)
+	if (v->phase == HF_PHASE_IDLE)
 		return;
 	if (e->result == -ENOENT) {
 		hf_volume_stop(v, "the volume was deleted", out);
@@ -194,7 +192,7 @@ static void on_record(struct hf_volume *v, const struct hf_event *e, struct hf_a
 		cas_failed(v, e, out);
 		return;
 	}
-	if (e->ver > v->ver && v->phase != HF_PHASE_CLAIMING) {
+	if (e->ver > v->ver) {
 		v->record = *e->record;
 		v->ver = e->ver;
 		hf_volume_record_taken(v, out);
@@ -302,5 +300,6 @@ void hf_volume_check(const struct hf_volume *v)
 			hf_assert(l->acked >= v->committed);			/* I2 */
 		}
 		hf_assert(l->acked < v->next);
+		hf_assert(!l->adopted || l->state == HF_VLEG_STREAMING || l->state == HF_VLEG_SYNCING);
 	}
 }

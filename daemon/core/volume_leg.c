@@ -84,7 +84,7 @@ static void on_leg_up(struct hf_volume *v, const struct hf_event *e, struct hf_a
 	l->state = HF_VLEG_UP;
 	l->why = NULL;
 	l->retry_at = e->now;
-	if (v->phase != HF_PHASE_IDLE && v->phase != HF_PHASE_CLAIMING)
+	if (v->phase != HF_PHASE_CLAIMING)
 		hf_volume_prepare_leg(v, e->leg, out);
 }
 
@@ -116,8 +116,7 @@ static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct h
 		       out);
 		return;
 	}
-	if (p->last >= v->next || p->last + 1 < v->base ||
-	    hf_epoch_cache_at(&v->history, p->last) != p->last_epoch) {
+	if (hf_epoch_cache_at(&v->history, p->last) != p->last_epoch) {
 		refuse(v, i, "its log does not continue the history", now, out);
 		return;
 	}
@@ -315,7 +314,7 @@ static bool is_ready(const struct hf_volume *v, uint32_t i, hf_nsec now)
 	if (now < l->no_add_until && !hf_volume_is_blocked(v))
 		return false;
 	/* guard READY: everything acknowledged without it is durable on it before it counts (H6) */
-	return l->state == HF_VLEG_STREAMING && l->adopted && !l->lost &&
+	return l->state == HF_VLEG_STREAMING && l->adopted &&
 	       (!HF_GUARD(READY) || (!l->resync && l->acked >= v->committed));
 }
 
@@ -475,10 +474,10 @@ static bool shrink(struct hf_volume *v, hf_nsec now)
 			continue;
 		}
 		HF_SOMETIMES_IF(REMOVE_TWO, rest != set);
-		HF_SOMETIMES_IF(REMOVE_SLOW, slow && !is_bad_member(v, i, now));
+		HF_SOMETIMES_IF(REMOVE_SLOW, slow);
 		HF_SOMETIMES_IF(REMOVE_LOST, v->leg[i].lost);
 		HF_SOMETIMES_IF(REMOVE_GONE, v->leg[i].gone);
-		if (slow && !is_bad_member(v, i, now)) {
+		if (slow) {		/* and nothing else: it streams */
 			v->evicted_slow_at = now;
 			v->leg[i].why = "it was too slow";
 			v->leg[i].no_add_until = now + HF_EVICT_SLOW_GAP_NS;

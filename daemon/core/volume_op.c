@@ -260,8 +260,7 @@ bool hf_volume_is_readable(const struct hf_volume *v, uint32_t i)
 {
 	const struct hf_vleg *l = &v->leg[i];
 
-	return v->record.leg[i].insync && l->adopted && !l->lost &&
-	       (l->state == HF_VLEG_STREAMING || l->state == HF_VLEG_SYNCING);
+	return v->record.leg[i].insync && l->adopted && !l->lost;
 }
 
 hf_legs hf_volume_read_plan(const struct hf_volume *v, hf_legs exclude)

@@ -55,7 +55,7 @@ static bool reply_is_valid(const struct hf_volume *v, uint32_t i)
 {
 	const struct hf_vleg *l = &v->leg[i];
 
-	return l->state == HF_VLEG_PROMISED && l->reply.result == HF_LEG_OK && hf_volume_remembers(v, i);
+	return l->state == HF_VLEG_PROMISED && hf_volume_remembers(v, i);
 }
 
 /* A member that may still answer soon. */
@@ -372,12 +372,12 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 {
 	hf_legs adopted = 0, gone = 0;
 
-	if (v->phase != HF_PHASE_ADOPTING || v->cas_busy)
+	if (v->phase != HF_PHASE_ADOPTING)
 		return;
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		if (!(v->adopt_set & HF_LEG_BIT(i)))
 			continue;
-		if (v->leg[i].adopted && hf_vleg_is_connected(&v->leg[i]))
+		if (v->leg[i].adopted)
 			adopted |= HF_LEG_BIT(i);
 		else if (v->leg[i].state == HF_VLEG_DOWN || v->leg[i].state == HF_VLEG_REFUSED ||
 			 now >= v->adopt_deadline)
@@ -449,7 +449,7 @@ static void maybe_start_over(struct hf_volume *v, hf_nsec now, struct hf_actions
 {
 	bool better = false;
 
-	if (v->phase != HF_PHASE_ADOPTING || v->cas_busy || now < v->adopt_deadline)
+	if (v->phase != HF_PHASE_ADOPTING || now < v->adopt_deadline)
 		return;
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		bool known = (v->promotion.answered & HF_LEG_BIT(i)) && v->leg[i].replied_at <= v->promotion.prepared;

@@ -133,6 +133,13 @@ static void read_done(struct hf_store *s, struct hf_store_read *rd, int result)
 	hf_leg_maybe_closed(s);
 }
 
+/* What fails its checksum goes to nobody, and no more does what lay in the buffer before: zeros and the mark. */
+static void mark_bad(const struct hf_store *s, struct hf_store_read *rd, uint32_t i)
+{
+	memset((uint8_t *)rd->buf + (size_t)i * s->frag, 0, s->frag);
+	rd->bad |= 1ull << i;
+}
+
 /* Fill what the overlay has, and note what the image has to give. */
 static void plan(struct hf_store *s, struct hf_store_read *rd)
 {
@@ -158,7 +165,7 @@ static void plan(struct hf_store *s, struct hf_store_read *rd)
 				hf_leg_ent_payload(s, e, in, out);
 				HF_SOMETIMES(READ_FROM_LOG);
 				if (hf_crc32c(out, s->frag) != crc)	/* lost: marked so, or in this memory */
-					rd->bad |= 1ull << i;
+					mark_bad(s, rd, i);
 				continue;
 			}
 		} else if (c && (c->present >> b & 1)) {
@@ -210,7 +217,7 @@ static void on_image(struct hf_io *io)
 		}
 		HF_SOMETIMES_IF(READ_IMAGE_BAD, io->result >= 0);
 		HF_SOMETIMES_IF(READ_IMAGE_UNREADABLE, io->result < 0);
-		rd->bad |= 1ull << i;
+		mark_bad(s, rd, i);
 	}
 	x->at = first + count;
 	read_next(s, rd);

@@ -162,7 +162,7 @@ struct hf_store_read {
 	void (*done)(struct hf_store_read *rd, int result); /* 0 also with bad blocks; -errno: nothing is valid */
 	void *ctx;
 	uint64_t zero;			/* out, bit i: block lba+i is zeros (buf holds zeros too) */
-	uint64_t bad;			/* out, bit i: fragment unreadable or its crc does not match */
+	uint64_t bad;			/* out, bit i: fragment unreadable or its crc does not match; buf holds zeros */
 	/* out: crc of the whole block: the version that k fragments must share (H21) */
 	uint32_t block_crc[HF_WRITE_BLOCKS_MAX];
 	void *priv[6];			/* the store's */

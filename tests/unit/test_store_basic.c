@@ -561,6 +561,9 @@ static void test_a_flipped_block_is_bad_and_never_wrong(void **state)
 		}
 		assert_int_equal(bad, 1);
 		assert_true(rd.bad == 1u << 5);
+		/* What the reader had in its buffer before, or the bad bytes, would go out on the wire. */
+		for (uint32_t n = 0; n < leg.frag; n++)
+			assert_int_equal(((const uint8_t *)rd.buf)[5 * leg.frag + n], 0);
 		/* A neighbour in the same sector that is written anew does not make it good. */
 		append(HF_OP_WRITE, 4, 1);
 		commit_all();

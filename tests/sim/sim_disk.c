@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/csum.h"
+
 #define BUCKETS_MIN 64u
 #define TEAR 512u
 
@@ -334,8 +336,10 @@ static void take_pages(struct req *q, uint64_t mask)
 	for (uint32_t i = 0; i < page_count(q->io); i++) {
 		const uint8_t *from = cursor_next(&c);
 
-		if (!q->pages[i] && mask >> i % 64 & 1)
-			q->pages[i] = data_copy(q->host->world, from);
+		if (q->pages[i] || !(mask >> i % 64 & 1))
+			continue;
+		q->pages[i] = data_copy(q->host->world, from);
+		sim_fold(q->host->world, hf_crc32c(from, PAGE));
 	}
 }
 
@@ -473,8 +477,11 @@ static int64_t end_read(struct req *q)
 		return -EIO;
 	if (q->fault == SIM_READ_EIO_STICKY)
 		page_make(f, first + rng_below(g, page_count(io)))->is_bad = true;
-	if (q->fault == SIM_BIT_ROT)
-		flip(f, io->off + rng_below(g, io->len), (uint32_t)rng_below(g, 8));
+	if (q->fault == SIM_BIT_ROT) {
+		uint32_t bit = (uint32_t)rng_below(g, 8);
+
+		flip(f, io->off + rng_below(g, io->len), bit);
+	}
 	for (uint32_t i = 0; i < page_count(io); i++) {
 		const struct page *p = page_find(f, first + i);
 		const uint8_t *data = page_now(p);

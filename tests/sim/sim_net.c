@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/csum.h"
+
 #define RING (1u << 20)			/* bytes; config.net_buffer is at most this */
 #define SEGS 32u			/* under way in one pipe; more are joined */
 #define BACKLOG 128u
@@ -209,6 +211,7 @@ static void ring_write(struct pipe *p, const uint8_t *from, size_t len)
 
 	memcpy(p->ring + p->tail % RING, from, first);
 	memcpy(p->ring, from + first, len - first);
+	sim_fold(world_of(&p->conn->sock[0]), hf_crc32c(from, len));
 	p->tail += len;
 }
 
@@ -363,8 +366,11 @@ static void corrupt(struct pipe *p, uint64_t end)
 {
 	struct rng *g = &p->conn->sock[p->from].host->rng[SIM_NET_CORRUPT];
 
-	if (end > p->vis)
-		p->ring[(p->vis + rng_below(g, end - p->vis)) % RING] ^= (uint8_t)(1u << rng_below(g, 8));
+	if (end > p->vis) {
+		uint8_t bit = (uint8_t)(1u << rng_below(g, 8));
+
+		p->ring[(p->vis + rng_below(g, end - p->vis)) % RING] ^= bit;
+	}
 }
 
 /* false: the connection ended. */

@@ -122,8 +122,8 @@ static void judge(struct total *t, const struct work *w, uint64_t item, const st
 
 	add(t, r);
 	work_name(w, item, name);
-	if (getenv("HASHES"))
-		printf("# trace %s %016llx\n", name, (unsigned long long)r->hash);
+	if (number("HASHES", 0))
+		printf("# hash %s %016llx %s\n", name, (unsigned long long)r->hash, r->failure);
 	if (!r->failure[0])
 		return;
 	t->failed++;

@@ -154,9 +154,11 @@ void world_set_rates(struct world *w)
 		if (world_random(w, RND_RATES, 2))
 			c->ppm[SIM_DISK_STALL] = 500;
 		/* Clocks run apart by less than the margin of a lease (H31). */
-		if (world_random(w, RND_RATES, 2))
-			sim_host_clock(w->sim, i, world_random(w, RND_RATES, 10 * HF_SEC),
-				       (int32_t)world_random(w, RND_RATES, 100000) - 50000);
+		if (world_random(w, RND_RATES, 2)) {
+			int32_t drift = (int32_t)world_random(w, RND_RATES, 100000) - 50000;
+
+			sim_host_clock(w->sim, i, world_random(w, RND_RATES, 10 * HF_SEC), drift);
+		}
 		if (i == w->victim || (w->result->unlimited && world_random(w, RND_RATES, 2)))
 			rate_disk(w, c, i == w->victim);
 		for (int f = 0; f < SIM_FAULT_COUNT; f++)
@@ -214,11 +216,12 @@ static void flip(struct world *w, uint32_t step, uint32_t host)
 static void change_disk(struct world *w, uint32_t step, uint32_t host)
 {
 	char name[100];
+	hf_nsec down;
 
 	if (!world_is_up(w, host) || (hosts_down(w) >= down_max(w)))
 		return;
-	world_kill_host(w, host, draw(w, step, 2) ? SIM_KILL_POWER : SIM_KILL_PROCESS,
-			(1 + draw(w, step, 1000)) * MS);
+	down = (1 + draw(w, step, 1000)) * MS;
+	world_kill_host(w, host, draw(w, step, 2) ? SIM_KILL_POWER : SIM_KILL_PROCESS, down);
 	switch (host == w->victim ? draw(w, step, 4) : 0) {
 	case 0:
 		if (leg_file(some_volume(w, step), host, name) && sim_disk_blank(w->sim, host, name))

@@ -156,6 +156,7 @@ help:
 	@echo 'make check-sim     SEED=n N=count: simulated clusters only'
 	@echo 'make check-fuzz    hostile bytes for every parser, a fixed number of runs'
 	@echo 'make fuzz          T=seconds F=name: fuzzers for longer'
+	@echo 'make check-determinism  the same seeds give the same traces, from other compilers too'
 	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
 	@echo 'make lint          the style as a test'
 	@echo 'make install       DESTDIR= PREFIX=$(PREFIX); also uninstall'
@@ -238,8 +239,8 @@ REGRESSIONS ?= tests/sim/regressions
 LONG ?=
 export SEED N REGRESSIONS LONG
 
-.PHONY: check check-all check-unit check-exhaustive check-model check-mutants check-sim check-sim-mutants check-system
-.PHONY: tests
+.PHONY: check check-all check-unit check-exhaustive check-model check-mutants check-sim check-sim-mutants \
+	check-determinism check-system tests
 check:
 	$(Q)tools/deps test
 	$(Q)$(MAKE) --no-print-directory check-all
@@ -251,7 +252,7 @@ check-all: tests
 	$(Q)$(MAKE) --no-print-directory BUILD=fuzz CC=clang fuzzers
 	$(Q)O=$(O) JUDGE=tests tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
 		part mutants tests/mutants part fuzz tests/fuzz/run part model tests/model/run \
-		part sim $(sim_main_bin) \
+		part sim $(sim_main_bin) part determinism tests/sim/determinism \
 		part system $(system)
 
 check-unit: all $(test_archives) $(test_bins)
@@ -273,6 +274,9 @@ check-sim-mutants: $(test_archives) $(archives) $(test_bins)
 
 check-sim: $(sim_main_bin)
 	$(Q)tests/run $(O) part sim $(sim_main_bin)
+
+check-determinism: $(sim_main_bin)
+	$(Q)O=$(O) tests/run $(O) part determinism tests/sim/determinism
 
 check-system: all $(server_bin) $(client_bin)
 	$(Q)tests/run $(O) part system $(or $(T),$(system))

@@ -34,13 +34,14 @@ void hf_leg_opened_fail(struct hf_store *s, int err, const char *why)
 {
 	hf_store_opened *f = s->opened;
 	void *ctx = s->ctx;
-	char words[200];
+	struct hf_errmsg words;
 
-	snprintf(words, sizeof(words), "%s", why);
+	/* `why` may lie in what is about to be freed. */
+	snprintf(words.text, sizeof(words.text), "%s", why);
 	if (s->fd >= 0)
 		hf_close(s->r, s->fd);
 	free_memory(s);
-	f(ctx, NULL, err, words);
+	f(ctx, NULL, err, words.text);
 }
 
 static void on_open_read(struct hf_io *io)

@@ -392,12 +392,13 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 		return;
 	if (!hf_insync_is_decodable(&v->record, adopted))
 		return;
-	v->adopt_set = adopted;
+	if (HF_GUARD(ADOPT_ALL))
+		v->adopt_set = adopted;
 	v->promotion.adopted = now;
 	v->proposal = v->record;
 	v->proposal.claimed_from = 0;
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
-		v->proposal.leg[i].insync = (adopted & HF_LEG_BIT(i)) != 0;
+		v->proposal.leg[i].insync = (v->adopt_set & HF_LEG_BIT(i)) != 0;
 		if (v->proposal.leg[i].insync)
 			v->proposal.leg[i].activated = v->epoch;
 	}

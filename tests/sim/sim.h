@@ -145,6 +145,8 @@ void sim_host_resume(struct sim_world *w, uint32_t host);
 void sim_host_clock(struct sim_world *w, uint32_t host, hf_nsec jump, int32_t drift_ppm);
 /* Index of the host whose turn it is; SIM_HOSTS_MAX outside of turns. */
 uint32_t sim_current(const struct sim_world *w);
+/* `turned` is called after each turn of a host, outside of it: it looks, and changes nothing. */
+void sim_watch(struct sim_world *w, void (*turned)(void *ctx, uint32_t host), void *ctx);
 
 /* Disks: files by name, per host. They survive every kill. false or NULL: no such file. */
 

@@ -164,6 +164,8 @@ struct sim_world {
 	uint64_t counts[SIM_FAULT_COUNT];
 	struct store *store;
 	struct rng user[SIM_STREAMS];
+	void (*turned)(void *ctx, uint32_t host);
+	void *turned_ctx;
 };
 
 /* sim_world.c */

@@ -259,6 +259,8 @@ static void turn_event(struct host *h, const struct event *e)
 	sim_host_turn(h);
 	w->current = SIM_HOSTS_MAX;
 	h->is_in_turn = false;
+	if (w->turned)
+		w->turned(w->turned_ctx, h->index);
 	h->busy_until = w->now + sim_latency(&h->rng[STREAM_SCHED], h->config.turn);
 	plan(h);
 }
@@ -452,6 +454,12 @@ void sim_host_clock(struct sim_world *w, uint32_t host, hf_nsec jump, int32_t dr
 	/* Timers are planned in true time: plan them again. */
 	h->timer_at = HF_NEVER;
 	plan(h);
+}
+
+void sim_watch(struct sim_world *w, void (*turned)(void *ctx, uint32_t host), void *ctx)
+{
+	w->turned = turned;
+	w->turned_ctx = ctx;
 }
 
 uint32_t sim_current(const struct sim_world *w)

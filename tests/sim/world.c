@@ -109,6 +109,7 @@ void world_start_host(struct world *w, uint32_t i)
 	hf_assert(p.listen_fd >= 0);
 	h->ready = false;
 	h->agent = calloc(1, sizeof(*h->agent));
+	invariants_host(w->invariants, i, h->agent);
 	hf_assert(h->agent && hf_agent_start(h->agent, r, sim_cluster_open(w->sim, i), &p, &agent_ops, h) == 0);
 	sim_host_wake(w->sim, i);
 	world_say(w, "host %u starts", i);
@@ -415,6 +416,15 @@ static void judge(struct world *w)
 	}
 }
 
+static void on_turned(void *ctx, uint32_t host)
+{
+	struct world *w = ctx;
+	const char *is_wrong = w->failed ? NULL : invariants_check(w->invariants, host);
+
+	if (is_wrong)
+		world_fail(w, "%s", is_wrong);
+}
+
 void world_run(const struct world_options *o, struct world_result *out)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -425,6 +435,8 @@ void world_run(const struct world_options *o, struct world_result *out)
 	w->o = o;
 	w->result = out;
 	w->sim = sim_world_new(o->seed, HOSTS_MAX);
+	w->invariants = invariants_new(w->sim);
+	sim_watch(w->sim, on_turned, w);
 	draw_world(w);
 	come_up(w);
 	if (!w->failed)

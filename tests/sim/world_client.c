@@ -229,6 +229,19 @@ static bool may_call(const struct vol *v)
 	return !v->world->o->calls || v->called < v->world->o->calls;
 }
 
+/* Somebody else would like to write, too (I16). */
+static void intrude(struct session *s)
+{
+	struct hf_session other = { .fenced = on_fenced, .ctx = s };
+	struct hf_volume_run *run = s->s.volume;
+	const char *why;
+
+	if (hf_volume_run_attach(run, &other, &why) == 0) {
+		hf_volume_run_detach(run, &other);
+		world_fail(s->v->world, "I16: two clients write to %s on host %u", s->v->record.name, s->host);
+	}
+}
+
 static void turn(struct sim_world *sim, void *ctx)
 {
 	struct session *s = ctx;
@@ -242,6 +255,8 @@ static void turn(struct sim_world *sim, void *ctx)
 		;
 	for (uint32_t n = (uint32_t)draw(v, 4); n > 0 && may_call(v) && (r = request_free(s)); n--)
 		call(s, r);
+	if (v->called % 16 == 0)
+		intrude(s);
 	sim_call(sim, s->host, sim_now(sim) + 50000 + draw(v, 2 * MS) * w->pace, turn, s);
 }
 

@@ -159,6 +159,8 @@ void world_set_rates(struct world *w)
 
 			sim_host_clock(w->sim, i, world_random(w, RND_RATES, 10 * HF_SEC), drift);
 		}
+		if (i == w->victim || w->result->unlimited)
+			invariants_distrust(w->invariants, i);
 		if (i == w->victim || (w->result->unlimited && world_random(w, RND_RATES, 2)))
 			rate_disk(w, c, i == w->victim);
 		for (int f = 0; f < SIM_FAULT_COUNT; f++)
@@ -284,6 +286,7 @@ static void restore_store(struct world *w, uint32_t step)
 	}
 	w->true_store = sim_cluster_save(w->sim);
 	sim_cluster_restore(w->sim, w->old_store);
+	invariants_store_restored(w->invariants);
 	world_say(w, "the cluster store is put back to an old copy");
 }
 

@@ -4,6 +4,7 @@
 #define HF_TESTS_SIM_WORLD_INT_H
 
 #include "base/assert.h"
+#include "sim/invariants.h"
 #include "sim/world.h"
 
 #define MS HF_MS
@@ -96,6 +97,7 @@ struct world {
 	struct host host[HOSTS_MAX];
 	struct vol vol[VOLUMES_MAX];
 	bool failed, calm;
+	struct invariants *invariants;
 	uint32_t log_bytes;		/* small: it fills, and goes round, in a run */
 	uint32_t pace;			/* 1: clients in a hurry; more: that much slower, so that a seed costs less */
 	bool overlaps, again;		/* clients: writes to one block at a time; writes sent again */

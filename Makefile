@@ -67,7 +67,7 @@ src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemo
 	daemon_volume.c)
 src_holdfast := $(addprefix tools/,args.c client.c cmd_dev.c cmd_host.c cmd_promote.c cmd_status.c cmd_torture.c \
 	cmd_volume.c dev.c dev_process.c holdfast.c merge.c output.c torture_cluster.c torture_disk.c \
-	torture_fault.c torture_load.c torture_net.c torture_oracle.c torture_orders.c torture_report.c \
+	torture_fault.c torture_full.c torture_load.c torture_net.c torture_oracle.c torture_orders.c torture_report.c \
 	torture_session.c)
 src_holdfast-inspect := tools/inspect.c tools/leglog.c
 src_holdfast-verify := tools/certificate.c tools/leglog.c tools/verify.c

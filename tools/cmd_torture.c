@@ -159,6 +159,7 @@ int cmd_torture(struct context *cx, const struct command *self, int argc, char *
 	if (!t)
 		return complain(HF_EXIT_FAILED, "out of memory");
 	t->cx = *cx;
+	t->under = -1;
 	code = check_words(&w, t, &kinds);
 	if (code == 0)
 		code = run(t, kinds);

@@ -38,7 +38,7 @@ _holdfast() {
 	--in) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
 	--faults)
 		list='kill-leg kill-primary restart-primary kill-two kill-in-turn kill-all freeze-primary'
-		list+=' isolate-primary freeze-host deaf-host cut-host flip-bytes move'
+		list+=' isolate-primary freeze-host deaf-host cut-host flip-bytes full-disk move'
 		;;
 	--local) list='full none' ;;
 	--layout) list='1+1 2+1 2+2 4+1 4+2 8+2 8+3' ;;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * torture - one run of `holdfast torture`: its cluster, its load, and what it has seen. Shared by torture_cluster.c,
- * torture_net.c, torture_disk.c, torture_fault.c, torture_report.c and cmd_torture.c.
+ * torture_net.c, torture_disk.c, torture_full.c, torture_fault.c, torture_report.c and cmd_torture.c.
  */
 #ifndef HF_TOOLS_TORTURE_H
 #define HF_TOOLS_TORTURE_H
@@ -14,6 +14,7 @@
 #define TORTURE_VOLUME "torture"
 #define TORTURE_FAULTS_MAX 20000u	/* in one run; each keeps its figures */
 #define TORTURE_KINDS_MAX 24u
+#define TORTURE_DECK 128u		/* as all weights together have room in */
 #define TORTURE_TOLERANCES (HF_LEGS_MAX + 2) /* nobody serves; -1; 0; 1; .. */
 
 /* How a fault went. */
@@ -33,7 +34,6 @@ struct torture_host {
 	const json_t *spec;		/* borrowed of the cluster */
 	const char *name;
 	bool down, frozen, deaf;
-	int filler;			/* a file that takes all space; -1: none */
 };
 
 /* One fault that was injected. */
@@ -54,10 +54,14 @@ struct torture {
 	unsigned hosts, primary;
 	int tolerance_full, min_tolerance;
 	bool has_volume;
+	bool has_small;			/* the legs of host `small` are on a disk that can be filled */
+	unsigned small;
+	int under;			/* the directory beneath that mount; -1 */
 	struct load *load;
 	uint64_t rng;			/* which faults, on whom */
+	uint8_t deck[TORTURE_DECK];
+	unsigned cards;
 	uint64_t kills;			/* processes ended by SIGKILL */
-	uint64_t repaired;		/* blocks, before the present daemons */
 	uint64_t begun_ns, tolerance_since_ns;
 	unsigned tolerance_at;
 	uint64_t tolerance_ns[TORTURE_TOLERANCES];
@@ -93,6 +97,8 @@ enum torture_end torture_start(struct torture *t, unsigned host);
 enum torture_end torture_promote(struct torture *t, unsigned to, bool must);
 /* The volume's own daemon says: it is served, by t->primary, and every leg is in sync. */
 bool torture_is_settled(struct torture *t);
+/* Has this host's daemon, since it was started, written an event of this kind? */
+bool torture_has_said(struct torture *t, unsigned host, const char *kind);
 /* From now on the volume has this tolerance; -2: nobody serves it. */
 void torture_note_tolerance(struct torture *t, int tolerance);
 void torture_socket_of(const struct torture *t, unsigned host, char out[108]);
@@ -104,6 +110,13 @@ enum torture_end torture_deafen(struct torture *t, unsigned host, bool deaf);
 
 /* torture_disk.c: a daemon's files, from outside it */
 enum torture_end torture_flip(struct torture *t, unsigned host, unsigned pages);
+/* The one leg of a host, opened, and its name; -1. */
+int torture_open_leg(const struct torture *t, unsigned host, char name[256]);
+
+/* torture_full.c: before daemons and threads are started, if it can be done; at the end, with the leg kept or not */
+void torture_small_disk(struct torture *t);
+void torture_small_disk_end(struct torture *t, bool keep);
+enum torture_end torture_full_disk(struct torture *t);
 
 /* torture_fault.c */
 size_t torture_kinds(void);

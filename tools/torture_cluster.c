@@ -228,6 +228,24 @@ bool torture_is_settled(struct torture *t)
 	return settled;
 }
 
+bool torture_has_said(struct torture *t, unsigned host, const char *kind)
+{
+	const struct daemon *d = client_find(&t->daemons, t->host[host].name);
+	struct answer a = client_call(&t->cx, d, "events", NULL);
+	const json_t *events = json_object_get(a.result, "events");
+	bool has = false;
+
+	for (size_t i = 0; i < json_array_size(events); i++) {
+		const char *is = json_string_value(json_object_get(json_array_get(events, i), "kind"));
+
+		if (is && strcmp(is, "daemon-started") == 0)
+			has = false;
+		has |= is && strcmp(is, kind) == 0;
+	}
+	answer_fini(&a);
+	return has;
+}
+
 static const char *text_of(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
@@ -269,6 +287,21 @@ static int make_dir(struct torture *t)
 	return complain(HF_EXIT_FAILED, "cannot make a directory in %s: %s", path, hf_strerror(errno));
 }
 
+static int find_hosts(struct torture *t)
+{
+	const json_t *list = json_object_get(t->cluster, "hosts");
+
+	if (json_array_size(list) < t->hosts)
+		return complain(HF_EXIT_USAGE, "layout %s%s needs %u hosts; the cluster in %s has %zu", t->opt.layout,
+				strcmp(t->opt.local, "full") == 0 ? " with a local full leg" : "", t->hosts, t->dir,
+				json_array_size(list));
+	for (unsigned i = 0; i < t->hosts; i++) {
+		t->host[i].spec = json_array_get(list, i);
+		t->host[i].name = json_string_value(json_object_get(t->host[i].spec, "name"));
+	}
+	return 0;
+}
+
 static int own_cluster(struct torture *t)
 {
 	char program[PATH_MAX];
@@ -281,15 +314,22 @@ static int own_cluster(struct torture *t)
 	if (code)
 		return code;
 	t->cluster = dev_load(t->dir);
-	return t->cluster ? dev_start_all(&t->cx, t->cluster, t->dir, true) : HF_EXIT_FAILED;
+	code = t->cluster ? find_hosts(t) : HF_EXIT_FAILED;
+	if (code)
+		return code;
+	torture_small_disk(t);
+	return dev_start_all(&t->cx, t->cluster, t->dir, true);
 }
 
 static int told_cluster(struct torture *t)
 {
+	int code;
+
 	if (!realpath(t->cx.dir, t->dir))
 		return complain(HF_EXIT_FAILED, "%s is not a dev cluster: %s", t->cx.dir, hf_strerror(errno));
 	t->cluster = dev_load(t->dir);
-	return t->cluster ? dev_wait_connected(&t->cx, t->cluster, t->dir) : HF_EXIT_FAILED;
+	code = t->cluster ? find_hosts(t) : HF_EXIT_FAILED;
+	return code ? code : dev_wait_connected(&t->cx, t->cluster, t->dir);
 }
 
 static int make_volume(struct torture *t)
@@ -311,28 +351,10 @@ static int make_volume(struct torture *t)
 	return 0;
 }
 
-static int find_hosts(struct torture *t)
-{
-	const json_t *list = json_object_get(t->cluster, "hosts");
-
-	if (json_array_size(list) < t->hosts)
-		return complain(HF_EXIT_USAGE, "layout %s%s needs %u hosts; the cluster in %s has %zu", t->opt.layout,
-				strcmp(t->opt.local, "full") == 0 ? " with a local full leg" : "", t->hosts, t->dir,
-				json_array_size(list));
-	for (unsigned i = 0; i < t->hosts; i++) {
-		t->host[i].spec = json_array_get(list, i);
-		t->host[i].name = json_string_value(json_object_get(t->host[i].spec, "name"));
-		t->host[i].filler = -1;
-	}
-	return 0;
-}
-
 int torture_begin(struct torture *t)
 {
 	int code = t->cx.dir ? told_cluster(t) : own_cluster(t);
 
-	if (code == 0)
-		code = find_hosts(t);
 	t->cx.dir = t->dir;
 	if (code == 0)
 		code = dev_daemons(t->dir, &t->daemons);
@@ -406,6 +428,7 @@ void torture_end(struct torture *t, bool keep)
 		end_hosts(t);
 	else if (t->cluster)
 		leave_hosts(t, keep);
+	torture_small_disk_end(t, keep);
 	if (t->own && !keep && nftw(t->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
 		complain(HF_EXIT_FAILED, "cannot remove all of %s: %s", t->dir, hf_strerror(errno));
 	json_decref(t->cluster);

@@ -10,8 +10,7 @@
 #include "format/disk.h"
 #include "torture.h"
 
-/* The one leg of a host, opened; -1. */
-static int open_leg(const struct torture *t, unsigned host)
+int torture_open_leg(const struct torture *t, unsigned host, char name[256])
 {
 	char path[PATH_MAX + 64];
 	struct dirent *entry;
@@ -25,6 +24,8 @@ static int open_leg(const struct torture *t, unsigned host)
 
 		if (len > 4 && strcmp(entry->d_name + len - 4, ".leg") == 0)
 			fd = openat(dirfd(list), entry->d_name, O_RDWR | O_CLOEXEC);
+		if (fd >= 0)
+			snprintf(name, 256, "%s", entry->d_name);
 	}
 	if (list)
 		closedir(list);
@@ -83,7 +84,8 @@ static bool flip(struct torture *t, int fd, off_t page)
 
 enum torture_end torture_flip(struct torture *t, unsigned host, unsigned pages)
 {
-	int fd = open_leg(t, host);
+	char name[256];
+	int fd = torture_open_leg(t, host, name);
 	uint64_t from = fd >= 0 ? data_of(fd) : 0;
 	unsigned done = 0;
 

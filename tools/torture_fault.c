@@ -341,6 +341,7 @@ static const struct kind {
 	{ "deaf-host", 1, 0, deaf_host },
 	{ "isolate-primary", 2, 1, isolate_primary },
 	{ "flip-bytes", 1, 1, flip_bytes },
+	{ "full-disk", 1, 1, torture_full_disk },
 	{ "move", 1, 0, move },
 };
 
@@ -381,22 +382,23 @@ uint64_t torture_kinds_parse(const char *list)
 
 /* the run */
 
+/*
+ * Kinds are dealt from a shuffled deck in which each is as often as its weight says, so that none is missing for long.
+ * Cards of kinds that are not allowed (any more) are thrown away.
+ */
 static unsigned choose(struct torture *t, uint64_t allowed)
 {
-	uint64_t sum = 0, n;
-	unsigned i;
+	for (;;) {
+		if (!t->cards)
+			for (unsigned i = 0; i < KIND_COUNT; i++)
+				for (unsigned n = 0; n < kinds[i].weight; n++)
+					t->deck[t->cards++] = (uint8_t)i;
+		unsigned at = (unsigned)torture_draw(t, t->cards), kind = t->deck[at];
 
-	for (i = 0; i < KIND_COUNT; i++)
-		sum += allowed >> i & 1 ? kinds[i].weight : 0;
-	n = torture_draw(t, sum);
-	for (i = 0; i < KIND_COUNT - 1; i++) {
-		unsigned weight = allowed >> i & 1 ? kinds[i].weight : 0;
-
-		if (n < weight)
-			break;
-		n -= weight;
+		t->deck[at] = t->deck[--t->cards];
+		if (allowed >> kind & 1)
+			return kind;
 	}
-	return i;
 }
 
 static double seconds_since(uint64_t ns)

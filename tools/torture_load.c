@@ -231,7 +231,7 @@ static void open_session(struct load *l, struct session *s, const char *path, co
 
 static void issue_reader(struct load *l)
 {
-	unsigned depth = READER_DEPTH + (l->burst ? BURST : 0);
+	unsigned depth = l->burst ? SESSION_DEPTH_MAX : READER_DEPTH;
 	uint64_t t = load_now_ns();
 	struct session_op *op;
 

@@ -26,74 +26,77 @@ static bool is_tcp(int fd)
 	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
 }
 
-/* Call `act` with each TCP socket of a process: how many; -errno when its descriptors cannot be had. */
-static int each_socket(int pidfd, pid_t pid, void (*act)(int fd))
+/* Call `act` with each TCP socket of a process; -errno when its descriptors cannot be had, or as `act` says. */
+static int each_socket(int pidfd, pid_t pid, int (*act)(int fd))
 {
 	struct dirent *entry;
 	char path[64];
-	int count = 0;
+	int rc = 0;
 	DIR *list;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	list = opendir(path);
 	if (!list)
 		return -errno;
-	while ((entry = readdir(list))) {
-		int fd = entry->d_name[0] == '.' ? -1 : pidfd_getfd(pidfd, atoi(entry->d_name), 0);
+	while (rc == 0 && (entry = readdir(list))) {
+		int fd;
 
-		if (fd < 0 && entry->d_name[0] != '.' && errno == EPERM)
-			count = -EPERM;
-		if (fd >= 0 && is_tcp(fd)) {
-			act(fd);
-			count++;
-		}
+		if (entry->d_name[0] == '.')
+			continue;
+		fd = pidfd_getfd(pidfd, atoi(entry->d_name), 0);
+		if (fd < 0 && errno != EBADF) /* closed meanwhile */
+			rc = -errno;
+		if (fd >= 0 && is_tcp(fd))
+			rc = act(fd);
 		if (fd >= 0)
 			close(fd);
-		if (count < 0)
-			break;
 	}
 	closedir(list);
-	return count;
+	return rc;
 }
 
-static enum torture_end act_on(struct torture *t, unsigned host, void (*act)(int fd))
+static enum torture_end act_on(struct torture *t, unsigned host, int (*act)(int fd))
 {
 	pid_t pid;
-	int fd = dev_open_process(t->host[host].spec, t->dir, &pid), count;
+	int fd = dev_open_process(t->host[host].spec, t->dir, &pid), rc;
 
 	if (fd < 0)
 		return torture_fail(t, "the daemon of %s has ended by itself; see %s/%s/holdfastd.log",
 				    t->host[host].name, t->dir, t->host[host].name);
-	count = each_socket(fd, pid, act);
+	rc = each_socket(fd, pid, act);
 	close(fd);
-	if (count >= 0)
+	if (rc == 0)
 		return TORTURE_DONE;
-	t->note = "this machine lets no process take another's descriptors (pidfd_getfd): run it as root";
+	t->note = "not allowed here without root: a filter on another process's sockets";
 	return TORTURE_SKIPPED;
 }
 
-static void cut(int fd)
+static bool is_listening(int fd)
 {
 	int listens = 0;
 	socklen_t len = sizeof(listens);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && !listens)
-		shutdown(fd, SHUT_RDWR);
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
 }
 
-static void deafen(int fd)
+static int cut(int fd)
+{
+	return is_listening(fd) || shutdown(fd, SHUT_RDWR) == 0 || errno == ENOTCONN ? 0 : -errno;
+}
+
+static int deafen(int fd)
 {
 	struct sock_filter nothing = { .code = BPF_RET | BPF_K, .k = 0 };
 	struct sock_fprog program = { .len = 1, .filter = &nothing };
 
-	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0 ? 0 : -errno;
 }
 
-static void hear(int fd)
+static int hear(int fd)
 {
 	int none = 0;
 
-	setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
+	return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
 enum torture_end torture_cut(struct torture *t, unsigned host)
@@ -103,8 +106,10 @@ enum torture_end torture_cut(struct torture *t, unsigned host)
 
 enum torture_end torture_deafen(struct torture *t, unsigned host, bool deaf)
 {
-	enum torture_end end = act_on(t, host, deaf ? deafen : hear);
+	enum torture_end end;
 
+	t->host[host].deaf = true;	/* perhaps some of its sockets only */
+	end = act_on(t, host, deaf ? deafen : hear);
 	if (end == TORTURE_DONE)
 		t->host[host].deaf = deaf;
 	return end;

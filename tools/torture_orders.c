@@ -90,7 +90,7 @@ void load_look(struct load *l, struct load_figures *out)
 	out->total_found = oracle_total(&l->oracle);
 	out->stall_ns = gap > l->gap_ns ? gap : l->gap_ns;
 	out->is_open = l->main->fd >= 0;
-	out->reader_open = l->reader->fd >= 0;
+	out->reader_open = l->reader->fd >= 0 && !l->move_reader;
 	out->ghost_open = l->ghost->fd >= 0;
 	out->reader_in_flight = l->reader->in_flight;
 	pthread_mutex_unlock(&l->lock);
@@ -114,8 +114,6 @@ void load_begin_fault(struct load *l, uint64_t number)
 	l->window_ns = load_now_ns();
 	l->gap_ns = 0;
 	l->f.answers = l->f.failover_ns = 0;
-	l->burst = 0;
-	l->burst_wanted = false;
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -147,6 +145,8 @@ void load_read_at(struct load *l, const char *path)
 	pthread_mutex_lock(&l->lock);
 	snprintf(l->reader_path, sizeof(l->reader_path), "%s", path ? path : "");
 	l->move_reader = true;
+	l->burst = 0;
+	l->burst_wanted = false;
 	pthread_mutex_unlock(&l->lock);
 }
 

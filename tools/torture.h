@@ -53,6 +53,8 @@ struct torture {
 	struct torture_host host[DEV_HOSTS_MAX]; /* those with a leg */
 	unsigned hosts, primary;
 	int tolerance_full, min_tolerance;
+	uint64_t settling_ns;		/* when all legs were seen in sync first; 0: they were not */
+	json_int_t settling_seq;	/* what was committed then */
 	bool has_volume;
 	bool has_small;			/* the legs of host `small` are on a disk that can be filled */
 	unsigned small;

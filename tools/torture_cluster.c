@@ -18,6 +18,7 @@
 
 #define KILL_MS 10000u
 #define TERM_MS 20000u
+#define SETTLING_NS 50000000u		/* between two looks that agree */
 #define LOOK_S 2u			/* for an answer of a daemon that may be frozen */
 
 static volatile sig_atomic_t over;
@@ -189,7 +190,8 @@ static struct answer show(struct torture *t)
 				   json_pack("{s:s}", "name", TORTURE_VOLUME), true);
 }
 
-static bool all_insync(const json_t *volume)
+/* All are connected, in sync, and have acknowledged `seq`. */
+static bool all_insync(const json_t *volume, json_int_t seq)
 {
 	const json_t *legs = json_object_get(volume, "legs");
 	size_t good = 0;
@@ -198,7 +200,8 @@ static bool all_insync(const json_t *volume)
 		const json_t *leg = json_array_get(legs, i);
 		const char *state = json_string_value(json_object_get(leg, "state"));
 
-		good += state && strcmp(state, "insync") == 0 && json_is_true(json_object_get(leg, "connected"));
+		good += state && strcmp(state, "insync") == 0 && json_is_true(json_object_get(leg, "connected")) &&
+			json_integer_value(json_object_get(leg, "acked")) >= seq;
 	}
 	return good > 0 && good == json_array_size(legs);
 }
@@ -214,16 +217,27 @@ static bool find_primary(struct torture *t, const char *name)
 	return false;
 }
 
+/*
+ * A leg that has just come back may be called in sync by a primary that is taking it out at this moment. So twice, some
+ * time apart, and every leg has to have acknowledged by then what was committed at the first look.
+ */
 bool torture_is_settled(struct torture *t)
 {
 	struct answer a = show(t);
 	const char *state = json_string_value(json_object_get(a.result, "state"));
 	bool served = state && strcmp(state, "serving") == 0 && json_is_true(json_object_get(a.result, "live"));
-	bool settled = served && all_insync(a.result) &&
-		       find_primary(t, json_string_value(json_object_get(a.result, "primary")));
+	bool good = served && all_insync(a.result, t->settling_seq) &&
+		    find_primary(t, json_string_value(json_object_get(a.result, "primary")));
+	bool settled = good && t->settling_ns && torture_now_ns() - t->settling_ns > SETTLING_NS;
 
-	torture_note_tolerance(
-		t, served ? (int)json_integer_value(json_object_get(a.result, "tolerance")) : -2);
+	if (good && !t->settling_ns) {
+		t->settling_ns = torture_now_ns();
+		t->settling_seq = json_integer_value(json_object_get(a.result, "committed"));
+	} else if (settled || (!good && (!served || !all_insync(a.result, 0)))) {
+		t->settling_ns = 0;
+		t->settling_seq = 0;
+	}
+	torture_note_tolerance(t, served ? (int)json_integer_value(json_object_get(a.result, "tolerance")) : -2);
 	answer_fini(&a);
 	return settled;
 }

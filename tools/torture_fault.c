@@ -431,6 +431,8 @@ static enum torture_end one(struct torture *t, unsigned kind)
 		t->skipped[kind] = t->note;
 		return end;
 	}
+	t->settling_ns = 0;
+	t->settling_seq = 0;
 	if (end == TORTURE_DONE)
 		end = torture_wait(t, torture_is_settled, "the volume is not served with all legs in sync", SETTLED_S);
 	load_look(t->load, &f);

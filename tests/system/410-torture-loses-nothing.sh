@@ -4,6 +4,7 @@
 # torture`, with an oracle of its own, finds no acknowledged write lost, nothing stale, wrong or torn.
 . "$(dirname "$0")/../lib/cluster.sh"
 begin_cluster
+C=$T
 SEED=${SEED:-1}
 
 # torture NAME OPTION...: in the background, its report in $T/NAME.log; its pid in pid[NAME].
@@ -34,11 +35,11 @@ judge() {
 }
 
 # Side by side: much of a failover is waiting for leases.
-torture mixed --count 70
-torture kills --count 52 --faults kill-leg,kill-all
+torture mixed --count 64
+torture kills --count 70 --faults kill-leg,kill-all
 torture mirror --layout 1+1 --count 45 --faults kill-leg,kill-primary,kill-all,restart-primary,freeze-primary
-judge mixed 70
-judge kills 52
+judge mixed 64
+judge kills 70
 judge mirror 45
 
 # But for those that this machine does not allow, which the report names.

@@ -144,7 +144,9 @@ void oracle_acked_late(struct oracle *o, uint64_t block, uint32_t count, uint64_
 	for (uint32_t i = 0; i < count; i++) {
 		struct oracle_block *b = &o->at[block + i];
 
-		if (value > b->floor && value <= b->sealed)
+		bool same = value & b->floor & ZERO_BIT; /* zeros over zeros: no read tells them apart */
+
+		if (value > b->floor && value <= b->sealed && !same)
 			find(o, ORACLE_LOST, block + i, value, b->floor); /* a read had shown that it is not there */
 		else
 			raise(b, value);

@@ -276,6 +276,17 @@ static void a_late_acknowledgement_counts(void **state)
 	assert_int_equal(r->o.late, 3);
 }
 
+static void zeros_over_zeros_that_are_acknowledged_late_are_there(void **state)
+{
+	struct rig *r = *state;
+	uint64_t value = oracle_write(&r->o, 5, 1, true, NULL);
+
+	hold_inquest(r, 5, 1, value);	/* whether it happened cannot be told */
+	oracle_acked_late(&r->o, 5, 1, value);
+	read_main(r, 5, 1);
+	expect(r, 0, 0, 0, 0);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -292,6 +303,7 @@ int main(void)
 		CASE(a_reader_may_see_what_was_newest_when_it_asked),
 		CASE(what_a_reader_saw_stays),
 		CASE(a_late_acknowledgement_counts),
+		CASE(zeros_over_zeros_that_are_acknowledged_late_are_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 # torture`, with an oracle of its own, finds no acknowledged write lost, nothing stale, wrong or torn.
 . "$(dirname "$0")/../lib/cluster.sh"
 begin_cluster
+# shellcheck disable=SC2034 # each torture has a cluster of its own below it
 C=$T
 SEED=${SEED:-1}
 

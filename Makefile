@@ -85,10 +85,9 @@ unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec tes
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
 	test_engine_leg test_engine_volume test_format_disk test_format_record test_front_nbd test_front_nbd_fuzz \
 	test_front_nbd_io test_io_buf test_sim_storm test_sim_world test_store_basic test_store_crafted \
-	test_store_crash test_store_faults test_tools_holdfast \
-	test_tools_torture
+	test_store_crash test_store_faults test_tools_holdfast test_tools_torture test_core_volume_leg \
+	test_core_volume_op test_core_volume_promote
 contract := test_cluster test_reactor test_reactor_hardship
-unit += test_core_volume_leg test_core_volume_op test_core_volume_promote
 story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
 exhaustive := test_cell_faults test_leg_cuts test_memory_cell test_memory_leg \

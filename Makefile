@@ -156,6 +156,7 @@ help:
 	@echo 'make check-fuzz    hostile bytes for every parser, a fixed number of runs'
 	@echo 'make fuzz          T=seconds F=name: fuzzers for longer'
 	@echo 'make check-determinism  the same seeds give the same traces, from other compilers too'
+	@echo 'make scoreboard    the figures of the last run (docs/PROOF.md)'
 	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
 	@echo 'make lint          the style as a test'
 	@echo 'make install       DESTDIR= PREFIX=$(PREFIX); also uninstall'
@@ -239,7 +240,7 @@ LONG ?=
 export SEED N REGRESSIONS LONG
 
 .PHONY: check check-all check-unit check-exhaustive check-model check-mutants check-sim check-sim-mutants \
-	check-determinism check-system tests
+	check-determinism check-system tests scoreboard
 check:
 	$(Q)tools/deps test
 	$(Q)$(MAKE) --no-print-directory check-all
@@ -249,7 +250,7 @@ tests: all $(test_archives) $(test_bins) $(client_bin)
 parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
 check-all: tests
 	$(Q)$(MAKE) --no-print-directory BUILD=fuzz CC=clang fuzzers
-	$(Q)O=$(O) JUDGE=tests tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
+	$(Q)O=$(O) JUDGE=tests SCOREBOARD=1 tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
 		part mutants tests/mutants part fuzz tests/fuzz/run part model tests/model/run \
 		part sim $(sim_main_bin) part determinism tests/sim/determinism \
 		part system $(system)
@@ -280,6 +281,10 @@ check-determinism: $(sim_main_bin)
 check-system: all $(server_bin) $(client_bin)
 	$(Q)tests/run $(O) part system $(or $(T),$(system))
 
+# KEEP=1 puts the table into docs/PROOF.md.
+scoreboard:
+	$(Q)tests/scoreboard $(O) $(if $(KEEP),docs/PROOF.md)
+
 # The same seeds each time: what is covered depends on the tree alone.
 COVER_N ?= 200
 .PHONY: coverage coverage-run
@@ -289,7 +294,7 @@ coverage:
 coverage-run: all $(test_archives) $(test_bins)
 	$(Q)find $(O) -name '*.gcda' -delete
 	$(Q)SEED=1 N=$(COVER_N) COVER= REGRESSIONS= tests/run $(O) $(parts_unit) part sim $(sim_main_bin)
-	$(Q)tests/coverage $(O)
+	$(Q)tests/coverage $(O) >$(O)/tap/coverage.out; r=$$?; cat $(O)/tap/coverage.out; exit $$r
 
 # Fuzzers exist in the variant `fuzz` alone, whatever BUILD is.
 .PHONY: fuzzers fuzz check-fuzz

@@ -140,10 +140,11 @@ static void take_decision(struct hf_volume *v, hf_legs valid, hf_nsec now, struc
 		if (!(valid & HF_LEG_BIT(i)))
 			continue;
 		c = leg_common(v, i);
-		if (c < v->leg[i].reply.commit)
+		if (c < v->leg[i].reply.commit || (c < d->seq && !can_load(v, valid, c))) {
+			/* What it lacks was committed, and is in no log: it is rebuilt, from outside of the set. */
+			v->leg[i].forgot |= c < d->commit;
 			continue;
-		if (c < d->seq && !can_load(v, valid, c))
-			continue;
+		}
 		v->adopt_set |= HF_LEG_BIT(i);
 		if (c < lowest)
 			lowest = c;
@@ -386,9 +387,10 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 	/* guard ADOPT_ALL: nothing is served before every leg of the set has the history (I7, H14) */
 	if (HF_GUARD(ADOPT_ALL) && (adopted | gone) != v->adopt_set)
 		return;
-	HF_SOMETIMES_IF(ACTIVATE_WAITS_FOR_ENOUGH, adopted != v->adopt_set && !is_enough(v, adopted));
+	/* Also when all of them adopted: the decision may have counted on a leg that turned out to lack too much (I13). */
+	HF_SOMETIMES_IF(ACTIVATE_WAITS_FOR_ENOUGH, !is_enough(v, adopted));
 	HF_SOMETIMES_IF(ACTIVATE_WITHOUT_SOME, adopted != v->adopt_set && is_enough(v, adopted));
-	if (adopted != v->adopt_set && !is_enough(v, adopted))
+	if (!is_enough(v, adopted))
 		return;
 	if (!hf_insync_is_decodable(&v->record, adopted))
 		return;

@@ -158,6 +158,32 @@ static void test_volume_claims_once_for_a_member_that_it_cannot_use(void **state
 	assert_int_equal(r->record.epoch, 2);
 }
 
+/* A member that answered and cannot be used does not stand for one that is only away (I13). */
+static void test_volume_waits_for_a_member_that_is_away_when_another_cannot_be_used(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, true, 1);
+	rig_write(r, 7);
+	rig_write(r, 8);
+	rig_settle(r);
+	rig_run(r, 1 * HF_SEC);
+	rig_down(r, 1);
+	r->leg[3].core.suspect = true;		/* lost op 2 with its tail, and no log shows it any more */
+	r->leg[3].core.last = 1;
+	r->leg[3].core.commit = 1;
+	r->leg[3].core.chain = r->leg[3].log[1].chain;
+	for (uint32_t i = 0; i < 3; i++)
+		r->leg[i].first = 3;
+	rig_primary(r, 2, false);
+	rig_settle(r);
+	rig_run(r, 10 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_ADOPTING);
+	assert_true(r->record.leg[1].insync);
+	rig_up(r, 1);
+	rig_settle(r);
+	assert_int_equal(r->record.epoch, 3);	/* decided again, with it */
+}
+
 /* What is about to be given up is surveyed: not for ever, and not when a member comes back that may have it. */
 static void test_volume_survey_ends_for_a_member_and_for_time(void **state)
 {
@@ -917,6 +943,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_commits_what_was_decided_at_any_tolerance, down),
 		cmocka_unit_test_teardown(test_volume_decides_again_when_those_it_counted_on_are_gone, down),
 		cmocka_unit_test_teardown(test_volume_claims_once_for_a_member_that_it_cannot_use, down),
+		cmocka_unit_test_teardown(test_volume_waits_for_a_member_that_is_away_when_another_cannot_be_used, down),
 		cmocka_unit_test_teardown(test_volume_survey_ends_for_a_member_and_for_time, down),
 		cmocka_unit_test_teardown(test_volume_keeps_a_leg_that_is_there_after_all, down),
 		cmocka_unit_test_teardown(test_volume_waits_for_leases_of_the_old_primary, down),

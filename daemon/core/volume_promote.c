@@ -387,7 +387,7 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 	/* guard ADOPT_ALL: nothing is served before every leg of the set has the history (I7, H14) */
 	if (HF_GUARD(ADOPT_ALL) && (adopted | gone) != v->adopt_set)
 		return;
-	/* Also when all of them adopted: the decision may have counted on a leg that turned out to lack too much (I13). */
+	/* Also when all of them adopted: the decision may have counted on a leg that then lacked too much (I13). */
 	HF_SOMETIMES_IF(ACTIVATE_WAITS_FOR_ENOUGH, !is_enough(v, adopted));
 	HF_SOMETIMES_IF(ACTIVATE_WITHOUT_SOME, adopted != v->adopt_set && is_enough(v, adopted));
 	if (!is_enough(v, adopted))

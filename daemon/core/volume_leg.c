@@ -102,6 +102,14 @@ static void start_stream(struct hf_volume *v, uint32_t i, hf_seq last)
 	l->why = NULL;
 }
 
+/* Does it show less than it had acknowledged in our epoch? */
+static bool shows_less(const struct hf_volume *v, uint32_t i)
+{
+	const struct hf_promise *p = &v->leg[i].reply;
+
+	return p->inconsistent || p->suspect || p->activated != v->epoch || p->last < v->leg[i].acked;
+}
+
 /* A member that lost its connection and is back: go on where it stopped. */
 static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct hf_actions *out)
 {
@@ -110,7 +118,7 @@ static void resume_member(struct hf_volume *v, uint32_t i, hf_nsec now, struct h
 
 	HF_SOMETIMES_IF(MEMBER_BACK_SUSPECT, p->suspect);
 	HF_SOMETIMES_IF(MEMBER_BACK_FORGETFUL, p->last < l->acked);
-	if (p->inconsistent || p->suspect || p->activated != v->epoch || p->last < l->acked) {
+	if (shows_less(v, i)) {
 		l->forgot = true;
 		refuse(v, i, "it lost acknowledged ops or its memory; it leaves the in-sync set and is rebuilt", now,
 		       out);
@@ -138,6 +146,12 @@ static void start_catch_up(struct hf_volume *v, uint32_t i, struct hf_actions *o
 	bool by_log = !p->inconsistent && common >= p->commit && common + 1 >= floor;
 	struct hf_action *a;
 
+	/*
+	 * It may be a member already: then it leaves the set before it is rebuilt, or it would count for what it lacks.
+	 * The next change of the record tells (H6).
+	 */
+	if ((v->pending_add & HF_LEG_BIT(i)) && shows_less(v, i))
+		return;
 	/*
 	 * Not beyond what is committed: what follows comes as ops, and a later primary may have other ones there. Nor
 	 * beyond where an interrupted resync had begun.

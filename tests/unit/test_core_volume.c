@@ -372,6 +372,64 @@ static void test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record(void
 	assert_int_equal(r->acked, 1);
 }
 
+/*
+ * Its addition is in the store, nobody knows yet, and it loses what made it ready: it must not be taken for a full
+ * member while it is rebuilt, or the next one that leaves takes the only complete copy along (H6).
+ */
+static void test_volume_does_not_count_a_leg_that_forgot_while_it_was_added(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, false, 0);
+	hf_volume_sized(r->v, 1024);
+	rig_write(r, 7);
+	rig_write(r, 8);
+	rig_settle(r);
+	rig_down(r, 2);
+	rig_run(r, 6 * HF_SEC);
+	assert_false(r->record.leg[2].insync);
+	rig_up(r, 2);
+	for (int n = 0; n < 100 && !r->cas_asked; n++)
+		for (uint32_t i = 0; i < 3; i++)
+			rig_serve(r, i);
+	assert_true(r->v->pending_add & HF_LEG_BIT(2));
+	rig_down(r, 2);
+	forget(2);
+	rig_up(r, 2);
+	rig_serve(r, 2);
+	rig_cas(r, 0);
+	assert_true(r->record.leg[2].insync);
+	rig_down(r, 0);
+	rig_run(r, 10 * HF_SEC);
+	assert_true(r->record.leg[0].insync);
+	assert_false(r->record.leg[2].insync);
+}
+
+/* The addition never was made: then the leg is rebuilt as soon as that is known. */
+static void test_volume_rebuilds_a_leg_that_forgot_when_it_was_not_added(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, false, 0);
+	hf_volume_sized(r->v, 1024);
+	rig_write(r, 7);
+	rig_settle(r);
+	rig_down(r, 2);
+	rig_run(r, 6 * HF_SEC);
+	rig_up(r, 2);
+	for (int n = 0; n < 100 && !r->cas_asked; n++)
+		for (uint32_t i = 0; i < 3; i++)
+			rig_serve(r, i);
+	assert_true(r->v->pending_add & HF_LEG_BIT(2));
+	rig_down(r, 2);
+	forget(2);
+	rig_up(r, 2);
+	rig_serve(r, 2);
+	rig_cas(r, -ETIMEDOUT);
+	rig_run(r, 2 * HF_SEC);
+	assert_int_equal(r->v->pending_add, 0);
+	assert_int_equal(r->v->leg[2].state, HF_VLEG_STREAMING);
+	assert_true(r->v->leg[2].resync);
+}
+
 static void test_volume_reads_under_a_lease_of_a_leg_that_is_being_added(void **state)
 {
 	(void)state;
@@ -953,6 +1011,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_is_promoted_without_a_member_that_forgot, down),
 		cmocka_unit_test_teardown(test_volume_takes_out_a_member_that_forgot_at_any_tolerance, down),
 		cmocka_unit_test_teardown(test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record, down),
+		cmocka_unit_test_teardown(test_volume_does_not_count_a_leg_that_forgot_while_it_was_added, down),
+		cmocka_unit_test_teardown(test_volume_rebuilds_a_leg_that_forgot_when_it_was_not_added, down),
 		cmocka_unit_test_teardown(test_volume_reads_under_a_lease_of_a_leg_that_is_being_added, down),
 		cmocka_unit_test_teardown(test_volume_believes_a_change_when_it_reads_its_own_nonce, down),
 		cmocka_unit_test_teardown(test_volume_steps_down_for_another_epoch_in_the_record, down),

@@ -63,6 +63,8 @@ static struct hf_leg_state new_state(struct leg_case *c, hf_seq start)
 
 	s.promised++;
 	if (start) {
+		while (s.epochs.count && s.epochs.at[s.epochs.count - 1].start >= start)
+			s.epochs.count--;	/* that one began there or later: it was cut off */
 		s.activated = ++c->newest_epoch;
 		s.epochs.at[s.epochs.count++] = (struct hf_epoch_start){ c->newest_epoch, start };
 	}

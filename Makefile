@@ -250,9 +250,9 @@ tests: all $(test_archives) $(test_bins) $(client_bin)
 parts_unit := $(foreach f,$(families),part $(f) $($(f)_bin))
 check-all: tests
 	$(Q)$(MAKE) --no-print-directory BUILD=fuzz CC=clang fuzzers
-	$(Q)O=$(O) JUDGE=tests SCOREBOARD=1 tests/run $(O) $(parts_unit) part exhaustive $(exhaustive_bin) \
-		part mutants tests/mutants part fuzz tests/fuzz/run part model tests/model/run \
-		part sim $(sim_main_bin) part determinism tests/sim/determinism \
+	$(Q)O=$(O) CC=$(CC) SIM_LDFLAGS='$(arena)' SCOREBOARD=1 tests/run $(O) $(parts_unit) \
+		part exhaustive $(exhaustive_bin) part mutants tests/mutants part fuzz tests/fuzz/run \
+		part model tests/model/run part sim $(sim_main_bin) part determinism tests/sim/determinism \
 		part system $(system)
 
 check-unit: all $(test_archives) $(test_bins)
@@ -266,11 +266,11 @@ check-model:
 	$(Q)$(if $(LONG),TIMEOUT=36000) tests/run $(O) part model tests/model/run
 
 check-mutants: $(test_archives) $(archives) $(test_bins)
-	$(Q)O=$(O) CC=$(CC) JUDGE=tests tests/mutants
+	$(Q)O=$(O) CC=$(CC) SIM_LDFLAGS='$(arena)' JUDGE=tests tests/mutants
 
 # The same, but the simulator alone has to notice, within N seeds.
 check-sim-mutants: $(test_archives) $(archives) $(test_bins)
-	$(Q)O=$(O) CC=$(CC) JUDGE=sim tests/mutants
+	$(Q)O=$(O) CC=$(CC) SIM_LDFLAGS='$(arena)' JUDGE=sim tests/mutants
 
 check-sim: $(sim_main_bin)
 	$(Q)tests/run $(O) part sim $(sim_main_bin)

@@ -214,6 +214,20 @@ static void flip(struct world *w, uint32_t step, uint32_t host)
 	world_say(w, "host %u: bits flip in %s", host, name);
 }
 
+/* Sector after sector of the log rots: somewhere among them is its end (H3). */
+static void shred_log(struct world *w, uint32_t step, uint32_t host)
+{
+	char name[100];
+	uint64_t size, at = draw(w, step, w->log_bytes), len = draw(w, step, w->log_bytes);
+
+	if (!leg_file(some_volume(w, step), host, name) || !sim_disk_size(w->sim, host, name, &size))
+		return;
+	for (uint64_t off = at / 512 * 512; off < at + len && off < w->log_bytes; off += 512)
+		if (65536 + off < size)
+			sim_disk_flip(w->sim, host, name, 65536 + off + draw(w, step, 512), 3);
+	world_say(w, "host %u: the log of %s rots", host, name);
+}
+
 /* Whoever does this to a leg has stopped the daemon; what they put back is older, of another leg, or nothing. */
 static void change_disk(struct world *w, uint32_t step, uint32_t host)
 {
@@ -224,12 +238,15 @@ static void change_disk(struct world *w, uint32_t step, uint32_t host)
 		return;
 	down = (1 + draw(w, step, 1000)) * MS;
 	world_kill_host(w, host, draw(w, step, 2) ? SIM_KILL_POWER : SIM_KILL_PROCESS, down);
-	switch (host == w->victim ? draw(w, step, 4) : 0) {
+	switch (draw(w, step, host == w->victim ? 5 : 2)) {
 	case 0:
+		shred_log(w, step, host);
+		break;
+	case 1:
 		if (leg_file(some_volume(w, step), host, name) && sim_disk_blank(w->sim, host, name))
 			world_say(w, "host %u: %s is blank", host, name);
 		break;
-	case 1:
+	case 2:
 		if (w->images > 0) {
 			sim_disk_restore(w->sim, w->image[draw(w, step, w->images)]);
 			world_say(w, "host %u: a leg is as it was before", host);

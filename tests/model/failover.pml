@@ -344,7 +344,8 @@ inline whose(e) {
 #ifdef NO_OLDER_LOGS				/* H2b: only the newest activated may */
 	i = 0;
 	do
-	:: i < 3 -> from = ((valid & LEG(i)) && reply_activated[AT(e, i)] > from -> reply_activated[AT(e, i)] : from); i++
+	:: i < 3 && (valid & LEG(i)) && reply_activated[AT(e, i)] > from -> from = reply_activated[AT(e, i)]; i++
+	:: i < 3 && !((valid & LEG(i)) && reply_activated[AT(e, i)] > from) -> i++
 	:: else -> break
 	od;
 #endif
@@ -645,13 +646,15 @@ inline acknowledge(e) {
 			seen = CUT(history[e], committed[e]);
 			i = e + 1;
 			do					/* ACK: who serves after this one has it */
-			:: i <= E -> assert(IS_HARMLESS || phase[i] != SERVING || CUT(history[i], LAST(seen)) == seen); i++
+			:: i <= E ->
+				assert(IS_HARMLESS || phase[i] != SERVING || CUT(history[i], LAST(seen)) == seen);
+				i++
 			:: else -> break
 			od
 		fi;
 #if !defined(FORGETFUL) && !defined(ONLY_CUTS)
 		n = 0; i = 0;
-		do						/* I3, counting what is lost and not yet out of the set */
+		do						/* I3: lost members count */
 		:: i < 3 -> n = n + ((known[e] & LEG(i)) && acked[AT(e, i)] >= committed[e]); i++
 		:: else -> break
 		od;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reach - which steps a search has taken. spin's own list of unreached statements says nothing of what is inside d_step,
- * and a step that is never possible proves nothing.
+ * reach - which steps a search has taken. spin's own list of unreached statements says nothing of what is inside
+ * d_step, and a step that is never possible proves nothing.
  *
- * A model defines REACHES(X), X(name) for each step, before it includes this file, says REACHED(name) in each step, and
- * REACH_BEGIN once in init. pan prints `reach NAME 0` or `1` when it ends. Names that end in _sometimes are rare
+ * A model defines REACHES(X), X(name) for each step, before it includes this file, says REACHED(name) in each step,
+ * and REACH_BEGIN once in init. pan prints `reach NAME 0` or `1` when it ends. Names that end in _sometimes are rare
  * branches: some safe row has to reach them, not each.
  */
 #define REACH_ENUM(name) REACH_##name,

@@ -23,7 +23,6 @@
 
 /* Name, then words: "it happened that ..." */
 #define HF_SOMETIMES_POINTS(X) \
-	X(DECIDE_LOGS_PART, "two legs show different ops under one seq: one of them keeps a ghost") \
 	X(DECIDE_TOO_FEW, "the legs that answered cannot decode the volume") \
 	X(DECIDE_KEPT_THOUGH_LACKED, "an op that some legs lack can be decoded and stays") \
 	X(DECIDE_CUT_CLEAN, "an op is cut because a clean leg lacks it") \
@@ -32,7 +31,6 @@
 	X(DECIDE_SUSPECT_REFUSES, "an op that cannot be decoded is lacked by suspect legs only: promotion waits") \
 	X(DECIDE_ALL_SUSPECT_REFUSE, "few legs answered, all suspect: what nobody shows may have been acknowledged") \
 	X(DECIDE_COMMITTED_REFUSES, "an op known committed cannot be decoded: promotion waits") \
-	X(EPOCH_WITHOUT_OPS, "an epoch of which no op was kept leaves the history") \
 	X(EPOCH_LOGS_PART, "two logs end in different epochs: their common part is looked for") \
 	X(LEG_BOOT_LEASE, "a leg that boots assumes that it granted a lease") \
 	X(LEG_BOOT_SUSPECT_STILL, "a leg was suspect before its host died, and is still") \

@@ -27,7 +27,6 @@ static hf_seq common_start(const struct hf_record *r, const struct hf_reply repl
 			continue;
 		}
 		c = hf_epoch_cache_common(&ref->epochs, ref->last, &x->epochs, x->last);
-		HF_SOMETIMES_IF(DECIDE_LOGS_PART, c < ref->last && c < x->last);
 		if (c < start)
 			start = c;
 	}

@@ -61,10 +61,8 @@ void hf_epoch_cache_add(struct hf_epoch_cache *c, hf_epoch epoch, hf_seq start)
 {
 	hf_assert(epoch != 0 && c->count <= HF_EPOCHS_MAX);
 	hf_assert(c->count == 0 || c->at[c->count - 1].epoch < epoch);
-	while (c->count > 0 && c->at[c->count - 1].start >= start) {
-		HF_SOMETIMES(EPOCH_WITHOUT_OPS);
+	while (c->count > 0 && c->at[c->count - 1].start >= start)
 		c->count--;
-	}
 	if (c->count == HF_EPOCHS_MAX) {
 		memmove(&c->at[0], &c->at[1], (HF_EPOCHS_MAX - 1) * sizeof(c->at[0]));
 		c->count--;

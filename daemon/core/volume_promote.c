@@ -392,8 +392,6 @@ void hf_volume_try_activate(struct hf_volume *v, hf_nsec now, struct hf_actions 
 	HF_SOMETIMES_IF(ACTIVATE_WITHOUT_SOME, adopted != v->adopt_set && is_enough(v, adopted));
 	if (!is_enough(v, adopted))
 		return;
-	if (!hf_insync_is_decodable(&v->record, adopted))
-		return;
 	if (HF_GUARD(ADOPT_ALL))
 		v->adopt_set = adopted;
 	v->promotion.adopted = now;

@@ -254,7 +254,7 @@ static void on_promised(struct hf_volume *v, const struct hf_event *e, struct hf
 		l->reply = *p;
 		l->replied_at = e->now;
 		l->gone = false;
-		l->forgot = !hf_volume_remembers(v, e->leg);
+		l->forgot = is_member(v, e->leg) && !hf_volume_remembers(v, e->leg);
 		l->state = HF_VLEG_PROMISED;
 	}
 	if (v->phase == HF_PHASE_SURVEYING && p->result == HF_LEG_OK && is_member(v, e->leg))
@@ -463,42 +463,49 @@ static bool is_slow_member(const struct hf_volume *v, uint32_t i, hf_nsec now)
 /*
  * R5: take bad members out, as far as the rest keeps the promised tolerance (I13). Returns whether something changed.
  */
+static void take_out(struct hf_volume *v, uint32_t i, bool slow, hf_legs *rest, hf_nsec now)
+{
+	hf_legs without = *rest & ~HF_LEG_BIT(i);
+	bool hopeless = v->leg[i].gone || v->leg[i].forgot;
+
+	if (HF_GUARD(SHRINK) &&
+	    hf_insync_tolerance(&v->record, without) < (hopeless ? 0 : (int)v->record.min_tolerance)) {
+		HF_SOMETIMES_IF(REMOVE_WAITS_TOLERANCE, !slow);
+		HF_SOMETIMES_IF(REMOVE_SLOW_WAITS_TOLERANCE, slow);
+		return;
+	}
+	HF_SOMETIMES_IF(REMOVE_TWO, *rest != hf_insync_members(&v->record));
+	HF_SOMETIMES_IF(REMOVE_SLOW, slow);
+	HF_SOMETIMES_IF(REMOVE_LOST, v->leg[i].lost);
+	HF_SOMETIMES_IF(REMOVE_GONE, v->leg[i].gone);
+	if (slow) {			/* and nothing else: it streams */
+		v->evicted_slow_at = now;
+		v->leg[i].why = "it was too slow";
+		v->leg[i].no_add_until = now + HF_EVICT_SLOW_GAP_NS;
+	}
+	*rest = without;
+	v->proposal.leg[i].insync = false;
+}
+
+/*
+ * Of a leg that is gone, or forgot, nothing comes back as long as it is a member: it would be waited for for ever. So
+ * it leaves at any tolerance, and writes wait until enough others are rebuilt (I3). It leaves first: then those that
+ * are only away or slow leave if the rest is still enough without it.
+ */
 static bool shrink(struct hf_volume *v, hf_nsec now)
 {
 	hf_legs set = hf_insync_members(&v->record), rest = set;
 
-	for (uint32_t i = 0; i < v->record.leg_count; i++) {
-		hf_legs without = rest & ~HF_LEG_BIT(i);
-		bool slow;
+	for (int hopeless = 1; hopeless >= 0; hopeless--)
+		for (uint32_t i = 0; i < v->record.leg_count; i++) {
+			bool slow;
 
-		if (!(set & HF_LEG_BIT(i)))
-			continue;
-		slow = is_slow_member(v, i, now);
-		if (!slow && !is_bad_member(v, i, now))
-			continue;
-		/*
-		 * Of a leg that is gone, or forgot, nothing comes back as long as it is a member: it would be waited
-		 * for for ever. Without it, writes wait until enough others are rebuilt (I3).
-		 */
-		if (HF_GUARD(SHRINK) &&
-		    hf_insync_tolerance(&v->record, without) <
-			    (v->leg[i].gone || v->leg[i].forgot ? 0 : (int)v->record.min_tolerance)) {
-			HF_SOMETIMES_IF(REMOVE_WAITS_TOLERANCE, !slow);
-			HF_SOMETIMES_IF(REMOVE_SLOW_WAITS_TOLERANCE, slow);
-			continue;
+			if (!(set & HF_LEG_BIT(i)) || (v->leg[i].gone || v->leg[i].forgot) != hopeless)
+				continue;
+			slow = is_slow_member(v, i, now);
+			if (slow || is_bad_member(v, i, now))
+				take_out(v, i, slow, &rest, now);
 		}
-		HF_SOMETIMES_IF(REMOVE_TWO, rest != set);
-		HF_SOMETIMES_IF(REMOVE_SLOW, slow);
-		HF_SOMETIMES_IF(REMOVE_LOST, v->leg[i].lost);
-		HF_SOMETIMES_IF(REMOVE_GONE, v->leg[i].gone);
-		if (slow) {		/* and nothing else: it streams */
-			v->evicted_slow_at = now;
-			v->leg[i].why = "it was too slow";
-			v->leg[i].no_add_until = now + HF_EVICT_SLOW_GAP_NS;
-		}
-		rest = without;
-		v->proposal.leg[i].insync = false;
-	}
 	return rest != set;
 }
 

@@ -360,6 +360,25 @@ static void on_synced_put(struct hf_store_put *p, int result)
 	control_done(l);
 }
 
+static void on_synced_applied(struct hf_store_flush *f, int result)
+{
+	struct hf_leg_run *l = hf_container_of(f, struct hf_leg_run, synced);
+	struct hf_leg_control *q = current(l);
+	int verdict = result ? HF_LEG_FAILED : hf_leg_synced(&l->core, q->hdr.epoch, &l->put.state);
+
+	if (verdict != HF_LEG_OK) {
+		reply_synced(l, q, (uint8_t)verdict);
+		control_done(l);
+		return;
+	}
+	l->put.done = on_synced_put;
+	hf_store_put_state(l->store, &l->put);
+}
+
+/*
+ * What was copied goes into the image first. It stands in no other log at its place: if the end of this one rotted, the
+ * leg would fetch the ops that it misses, and never know of the copies (H3, H23).
+ */
 static void serve_synced(struct hf_leg_run *l)
 {
 	struct hf_leg_control *q = current(l);
@@ -371,8 +390,8 @@ static void serve_synced(struct hf_leg_run *l)
 		control_done(l);
 		return;
 	}
-	l->put.done = on_synced_put;
-	hf_store_put_state(l->store, &l->put);
+	l->synced.done = on_synced_applied;
+	hf_store_checkpoint(l->store, &l->synced);
 }
 
 static void next_control(struct hf_leg_run *l)

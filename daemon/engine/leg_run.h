@@ -63,6 +63,7 @@ struct hf_leg_run {
 	struct hf_adopt_plan plan;
 	struct hf_store_put put;
 	struct hf_store_reset reset;
+	struct hf_store_flush synced;	/* what a resync copied goes into the image */
 	bool activating;
 	struct hf_store_put activate;
 	struct hf_list reads;		/* struct leg_read */

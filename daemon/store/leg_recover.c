@@ -232,6 +232,27 @@ static void recovered(struct hf_store *s)
 	s->opened(s->ctx, s, 0, NULL);
 }
 
+static void on_durable(struct hf_io *io)
+{
+	struct hf_store *s = hf_container_of(io, struct hf_store, open_io);
+
+	if (io->result < 0) {
+		hf_leg_opened_fail(s, (int)io->result, "what its disk holds cannot be made durable");
+		return;
+	}
+	recovered(s);
+}
+
+/*
+ * A process that was killed leaves writes that the disk took and nobody waited for: they can be read, and a power cut
+ * would still take them. Nothing of it is told before it is durable (H12, H16).
+ */
+static void make_durable(struct hf_store *s)
+{
+	hf_io_init(&s->open_io, HF_IO_SYNC, s->fd, on_durable);
+	hf_io_submit(s->r, &s->open_io);
+}
+
 static void on_cleared(struct hf_io *io)
 {
 	struct hf_store *s = hf_container_of(io, struct hf_store, open_io);
@@ -240,7 +261,7 @@ static void on_cleared(struct hf_io *io)
 		hf_leg_opened_fail(s, (int)io->result, "its log cannot be written");
 		return;
 	}
-	recovered(s);
+	make_durable(s);
 }
 
 /*
@@ -292,5 +313,5 @@ void hf_leg_recover(struct hf_store *s)
 	if (s->torn && !s->suspect)
 		clear_torn(s, at);
 	else
-		recovered(s);
+		make_durable(s);
 }

@@ -19,11 +19,13 @@ static struct leg_sim leg;
 static struct hf_store_read rd;
 static const uint8_t ks[] = { 1, 2, 8 };
 
+static uint64_t seed;			/* 0: k */
+
 static void begin(uint8_t k, uint32_t log_bytes)
 {
 	struct hf_leg_state state = { .promised = 1, .activated = 1 };
 
-	w = sim_world_new(k, 1);
+	w = sim_world_new(seed ? seed : k, 1);
 	sim_host_start(w, 0);
 	leg_sim_init(&leg, w, k, BLOCKS, log_bytes);
 	assert_int_equal(leg_sim_format(&leg), 0);
@@ -713,6 +715,33 @@ static void test_a_flipped_bit_in_the_last_batch_is_suspect_and_not_torn(void **
 	}
 }
 
+/* What a killed process left on its way is told by the next one only if a power cut cannot take it any more. */
+static void test_what_a_killed_process_left_is_durable_once_it_is_told(void **state)
+{
+	uint32_t left = 0;
+	(void)state;
+
+	for (uint32_t steps = 0; steps < 60; steps++) {
+		hf_seq durable;
+
+		seed = 1 + steps;
+		begin(1, LOG_BYTES);
+		append(HF_OP_WRITE, 3, 1);
+		commit_all();
+		append(HF_OP_WRITE, 5, 8);
+		leg_sim_steps(&leg, steps % 6);
+		durable = leg.durable_seq;
+		sim_host_kill(w, 0, SIM_KILL_PROCESS);
+		sim_host_start(w, 0);
+		assert_int_equal(leg_sim_open(&leg, &leg.params.id), 0);
+		left += status().last_seq > durable;
+		assert_int_equal(sim_disk_at_risk(w, 0, LEG_SIM_PATH), 0);
+		end();
+	}
+	seed = 0;
+	assert_true(left > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -732,6 +761,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_another_or_a_damaged_leg_is_refused, teardown),
 		cmocka_unit_test_teardown(test_an_unfinished_log_write_is_torn_and_not_suspect, teardown),
 		cmocka_unit_test_teardown(test_a_flipped_bit_in_the_last_batch_is_suspect_and_not_torn, teardown),
+		cmocka_unit_test_teardown(test_what_a_killed_process_left_is_durable_once_it_is_told, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

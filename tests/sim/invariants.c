@@ -43,6 +43,7 @@ struct volume {
 	struct hf_uuid incarnation;
 	hf_epoch open;			/* newest epoch that let clients in */
 	hf_seq committed;		/* highest that any primary took for committed */
+	hf_seq answered;		/* the same, of those that served: clients may have been told */
 	struct name name[NAMES];
 };
 
@@ -60,7 +61,7 @@ struct invariants {
 	struct leg leg[LEGS_MAX];
 	uint32_t legs, volumes;
 	struct volume *volume[VOLUMES_MAX];
-	bool restored;
+	bool restored, distrusts_all;
 	char words[300];
 };
 
@@ -83,6 +84,13 @@ void invariants_host(struct invariants *x, uint32_t host, struct hf_agent *agent
 void invariants_distrust(struct invariants *x, uint32_t host)
 {
 	x->host[host].distrusted = true;
+}
+
+void invariants_distrust_all(struct invariants *x)
+{
+	x->distrusts_all = true;
+	for (uint32_t i = 0; i < SIM_HOSTS_MAX; i++)
+		x->host[i].distrusted = true;
 }
 
 void invariants_store_restored(struct invariants *x)
@@ -348,6 +356,34 @@ static bool check_leases(struct invariants *x, uint32_t host, const struct volum
 		     U(core->epoch));
 }
 
+/*
+ * I8, I12, I15: the history that this primary has chosen holds all that clients were told of, and no leg had a vote
+ * that forgot or is being filled.
+ */
+static bool check_choice(struct invariants *x, const struct volume *v, const struct hf_volume *core)
+{
+	const struct hf_promotion *p = &core->promotion;
+
+	if (core->phase < HF_PHASE_LOADING || x->restored)
+		return true;
+	for (uint32_t i = 0; i < core->record.leg_count; i++) {
+		const struct leg *l = leg_of(x, &core->record.leg[i].uuid);
+
+		if (!(p->valid >> i & 1))
+			continue;
+		if (p->reply[i].inconsistent)
+			return wrong(x, "I12: the leg on host %u has a vote for epoch %llu during its resync", l->host,
+				     U(core->epoch));
+		if (core->phase < HF_PHASE_ACTIVATING && p->reply[i].activated < core->record.leg[i].activated)
+			return wrong(x, "I15: the leg on host %u has a vote for epoch %llu, and forgot epoch %llu",
+				     l->host, U(core->epoch), U(core->record.leg[i].activated));
+	}
+	if (p->decision.seq < v->answered && !x->distrusts_all && core->epoch == v->record.epoch)
+		return wrong(x, "I8: epoch %llu goes on after op %llu, and op %llu was acknowledged", U(core->epoch),
+			     U(p->decision.seq), U(v->answered));
+	return true;
+}
+
 static bool check_run(struct invariants *x, uint32_t host, const struct hf_volume_run *run)
 {
 	const struct hf_volume *core = run->core;
@@ -364,12 +400,16 @@ static bool check_run(struct invariants *x, uint32_t host, const struct hf_volum
 		v->committed = core->committed;
 	if (!check_reign(x, v, core))
 		return false;
+	if (h->run_epoch[n] != core->epoch && !check_choice(x, v, core))
+		return false;
 	if (core->phase != HF_PHASE_SERVING)
 		return true;
 	if (h->run_epoch[n] == core->epoch && core->committed > h->run_committed[n] && !check_commit(x, v, core))
 		return false;
 	h->run_epoch[n] = core->epoch;
 	h->run_committed[n] = core->committed;
+	if (core->epoch == v->record.epoch && core->committed > v->answered)
+		v->answered = core->committed;
 	if (run->open && core->epoch > v->open)
 		v->open = core->epoch;
 	return check_set(x, v, core) && check_leases(x, host, v, run);

@@ -18,6 +18,8 @@ struct invariants *invariants_new(struct sim_world *w);
 void invariants_host(struct invariants *x, uint32_t host, struct hf_agent *agent);
 /* From now on the disk of that host may forget what it called durable. */
 void invariants_distrust(struct invariants *x, uint32_t host);
+/* The same of all: more faults than promised, what was acknowledged may be lost. */
+void invariants_distrust_all(struct invariants *x);
 /* The cluster store was put back to an old copy: from now on records and epochs say little. */
 void invariants_store_restored(struct invariants *x);
 /* That host had a turn. NULL: all is right; else what is wrong (static storage). */

@@ -146,6 +146,8 @@ void world_set_rates(struct world *w)
 	w->victim = (uint32_t)world_random(w, RND_RATES, w->hosts);
 	if (!may_be_victim(w, w->victim))
 		w->victim = SIM_HOSTS_MAX;
+	if (w->result->unlimited)
+		invariants_distrust_all(w->invariants);
 	for (uint32_t i = 0; i < w->hosts; i++) {
 		struct sim_config *c = sim_config(w->sim, i);
 
@@ -159,7 +161,7 @@ void world_set_rates(struct world *w)
 
 			sim_host_clock(w->sim, i, world_random(w, RND_RATES, 10 * HF_SEC), drift);
 		}
-		if (i == w->victim || w->result->unlimited)
+		if (i == w->victim)
 			invariants_distrust(w->invariants, i);
 		if (i == w->victim || (w->result->unlimited && world_random(w, RND_RATES, 2)))
 			rate_disk(w, c, i == w->victim);

@@ -12,6 +12,7 @@
 #define LOG_BYTES (64u << 10)
 #define RESYNC_BLOCK 5u
 #define STEPS_MAX 20000u
+#define STRIDE 4u			/* events between two wakes, which may cost one each: time has to go on */
 
 uint64_t leg_case_draw(struct leg_case *c, uint64_t n)
 {
@@ -104,9 +105,8 @@ static int new_epoch(struct leg_case *c, bool cuts)
 	c->leg.epoch = c->newest_epoch;
 	p = start_put(c, &s);
 	hf_assert(p);
-	sim_host_wake(c->leg.w, c->leg.host);
 	for (uint32_t i = 0; p->is_busy && i < STEPS_MAX; i++)
-		leg_sim_steps(&c->leg, 1);
+		leg_sim_steps(&c->leg, STRIDE);
 	hf_assert(!p->is_busy);
 	return c->now.state[0].promised == s.promised ? 0 : -EIO;
 }
@@ -193,7 +193,7 @@ static int come_to_rest(struct leg_case *c)
 	int err = leg_sim_settle(&c->leg);
 
 	for (uint32_t i = 0; i < STEPS_MAX && leg_case_is_busy(c); i++)
-		leg_sim_steps(&c->leg, 1);
+		leg_sim_steps(&c->leg, STRIDE);
 	return err;
 }
 
@@ -344,7 +344,8 @@ void leg_case_start(struct leg_case *c, uint8_t k, enum leg_start start, uint64_
 
 	c->k = k;
 	c->start = start;
-	c->rng = seed * 2 + 1;
+	c->rng = c->pace_rng = seed * 2 + 1;
+	c->cuts.turn = 0;
 	c->has_resync = c->is_resetting = c->is_wiping = c->allows_bad = false;
 	c->cuts.is_on = false;
 	c->cuts.seen = 0;
@@ -379,8 +380,10 @@ void leg_case_run(struct leg_case *c, const char *word, enum leg_pace pace)
 
 		if (err && err != -EAGAIN)
 			break;
-		if (pace == LEG_PACE_APART)
-			leg_sim_steps(&c->leg, (uint32_t)leg_case_draw(c, 7));
+		if (pace == LEG_PACE_APART) {
+			c->pace_rng = c->pace_rng * 6364136223846793005ull + 1442695040888963407ull;
+			leg_sim_steps(&c->leg, (uint32_t)(c->pace_rng >> 33) % 7);
+		}
 		else if (pace == LEG_PACE_SETTLED)
 			come_to_rest(c);
 	}

@@ -48,6 +48,7 @@ struct leg_case_put {
 struct leg_cuts {
 	bool is_on;
 	uint32_t all_up_to;		/* every subset of at most that many sectors or pages; beyond: a sample */
+	uint32_t turn;			/* images of this case */
 	uint64_t seen;			/* what the disk held and the model said when cuts were last made */
 	/* again: of cuts while a cut was recovered from; later: while the leg then went on */
 	uint64_t moments, images, sampled, again, later;
@@ -66,7 +67,7 @@ struct leg_case {
 	enum leg_pace pace;
 	struct leg_cuts cuts;
 	uint64_t bad;
-	uint64_t rng;
+	uint64_t rng, pace_rng;		/* apart: what is cut does not change how the letters come */
 	struct sim_image *second_cut;
 	uint32_t second_cut_at;
 };

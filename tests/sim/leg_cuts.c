@@ -59,7 +59,7 @@ static void judge_twice(struct leg_case *c, const struct sim_image *image)
 {
 	struct sim_image *again;
 
-	c->second_cut_at = c->cuts.images % 4 ? 0 : 1 + (uint32_t)leg_case_draw(c, 4);
+	c->second_cut_at = c->cuts.turn++ % 4 ? 0 : 1 + (uint32_t)leg_case_draw(c, 4);
 	c->second.stepped = on_second_step;
 	leg_judge(c, image);
 	again = c->second_cut;

@@ -41,6 +41,18 @@ static bool is_older(const struct hf_store *s, uint32_t off, uint64_t no)
 
 enum found { FOUND_NONE, FOUND_TORN, FOUND_CORRUPT, FOUND_WHOLE };
 
+/*
+ * Nothing of batch `no` is there: has it never been written, or was its page overwritten by something else altogether,
+ * with all that tells of the batch (H3)?
+ */
+static enum found look_deeper(const struct hf_store *s, uint32_t off, uint64_t no)
+{
+	for (uint32_t i = 0; i < HF_DISK_PAGE / HF_DISK_SECTOR; i++)
+		if (!is_older(s, off + i * HF_DISK_SECTOR, no))
+			return FOUND_CORRUPT;
+	return FOUND_NONE;
+}
+
 /* What is there of batch `no` at ring offset `off`? */
 static enum found look(const struct hf_store *s, uint32_t off, uint64_t no, struct hf_disk_batch *b)
 {
@@ -53,7 +65,7 @@ static enum found look(const struct hf_store *s, uint32_t off, uint64_t no, stru
 	for (uint32_t i = 0; i < sectors; i++)
 		any += is_stamped(s, off, no, i);
 	if (!any)
-		return FOUND_NONE;
+		return look_deeper(s, off, no);
 	if (!is_stamped(s, off, no, 0))
 		return is_older(s, off, no) ? FOUND_TORN : FOUND_CORRUPT;
 	hf_leg_stream_out(s, off, 0, head, sizeof(head));

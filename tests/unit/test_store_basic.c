@@ -742,6 +742,34 @@ static void test_what_a_killed_process_left_is_durable_once_it_is_told(void **st
 	assert_true(left > 0);
 }
 
+/* H3: a misplaced write on the only page of the last batch takes all of its stamps: that is no clean end. */
+static void test_an_overwritten_last_batch_is_suspect(void **state)
+{
+	struct hf_store_reset x = { .base_epoch = 1, .base_seq = 1, .keep = 1, .size_blocks = BLOCKS };
+	(void)state;
+
+	begin(1, LOG_BYTES);
+	append(HF_OP_WRITE, 0, 1);
+	assert_int_equal(leg_sim_settle(&leg), 0);
+	x.base_chain = leg.chain;
+	append(HF_OP_ZERO, 1, 1);		/* a batch of one page */
+	assert_int_equal(leg_sim_settle(&leg), 0);
+	leg_sim_close(&leg);
+	for (uint32_t i = 0; i < 8; i++)	/* the high byte of each stamp's lower half */
+		assert_true(sim_disk_flip(w, 0, LEG_SIM_PATH, 65536 + 8192 + i * 512 + 504 + 3, 7));
+	assert_int_equal(leg_sim_open(&leg, NULL), 0);
+	assert_int_equal(status().last_seq, 1);
+	assert_true(status().suspect);
+	x.state = *hf_store_state(leg.s);
+	assert_int_equal(leg_sim_reset(&leg, &x), 0);
+	append(HF_OP_WRITE, 2, 1);
+	commit_all();
+	reopen();
+	assert_true(!status().suspect && !status().torn && status().last_seq == 2);
+	assert_block(0, 1);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -762,6 +790,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_an_unfinished_log_write_is_torn_and_not_suspect, teardown),
 		cmocka_unit_test_teardown(test_a_flipped_bit_in_the_last_batch_is_suspect_and_not_torn, teardown),
 		cmocka_unit_test_teardown(test_what_a_killed_process_left_is_durable_once_it_is_told, teardown),
+		cmocka_unit_test_teardown(test_an_overwritten_last_batch_is_suspect, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

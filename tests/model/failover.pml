@@ -10,7 +10,8 @@
  * Choices: K data fragments (1: three whole copies; 2: two data and one parity); E epochs; S ops; FMIN, min_tolerance.
  * Parts: READ (reads and leases), GROW (legs come back), CHUNKS (by a resync, with GROW), STEPS (adopting is not one
  * step), COMMIT (legs learn what is committed, and apply it), BOOT (a leg restarts), TAIL (a leg's newest op becomes
- * unreadable, and it notices), LOSS (a leg is lost for good), BLANK (a leg's disk is replaced by an empty one).
+ * unreadable, and it notices), DOUBT (with TAIL: others notice so, and have lost nothing), LOSS (a leg is lost for
+ * good), BLANK (a leg's disk is replaced by an empty one).
  * INVARIANTS: judge I4 and I7 in each step as well. ONLY_CUTS: judge I8 and I9 alone; ONLY_SERVED: judge KEPT only of
  * what a new primary serves. With these a guard shows what it is for although another one stands before it.
  * A guard goes by -DHF_NO_<NAME>, another rule by -DNO_<NAME>; tests/model/README.md lists them.
@@ -142,7 +143,9 @@ bit fault;				/* the one disk fault has happened */
 #else
 #define REACHES_BOOT(X)
 #endif
-#ifdef TAIL
+#ifdef DOUBT
+#define REACHES_TAIL(X)	X(lose_tail) X(doubt)
+#elif defined(TAIL)
 #define REACHES_TAIL(X)	X(lose_tail)
 #else
 #define REACHES_TAIL(X)
@@ -705,8 +708,6 @@ inline tell(e, l) {
 	d_step { phase[e] == SERVING && (alive & LEG(l)) && promised[l] == e && activated[l] == e &&
 		 commit[l] < committed[e] && commit[l] < LAST(log[l]) ->
 		REACHED(tell);
-		REACHED(run_out);
-		REACHED(expire);
 		commit[l] = commit[l] + 1
 	}
 }
@@ -870,6 +871,14 @@ inline lose_tail(l) {
 	}
 }
 
+/* The end of its log is unreadable, and nothing that counted stood there. */
+inline doubt(l) {
+	d_step { !suspect[l] ->
+		REACHED(doubt);
+		suspect[l] = 1
+	}
+}
+
 inline lose_leg(l) {
 	d_step { alive == ALL ->
 		REACHED(lose_leg);
@@ -963,6 +972,9 @@ end:	do
 #endif
 #ifdef TAIL
 	:: lose_tail(0) :: lose_tail(1) :: lose_tail(2)
+#ifdef DOUBT
+	:: doubt(0) :: doubt(1) :: doubt(2)
+#endif
 #endif
 #ifdef LOSS
 	:: lose_leg(0) :: lose_leg(1) :: lose_leg(2)

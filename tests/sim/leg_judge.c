@@ -249,7 +249,8 @@ bool leg_judge_opened(struct leg_case *c)
 	hf_store_commit(c->second.s, st.last_seq);
 	if (st.commit < st.last_seq && !content_is_right(c, m, st.last_seq, st.last_seq))
 		return false;
-	return leg_case_draw(c, 4) || goes_on(c);
+	/* What this recovery looked like when it was cut off waits for its own judge, and is not to be replaced. */
+	return c->second_cut || leg_case_draw(c, 4) || goes_on(c);
 }
 
 void leg_judge(struct leg_case *c, const struct sim_image *image)

@@ -51,7 +51,7 @@ static int make_dirs(const struct hf_config *c, struct hf_errmsg *err)
 /* The address that other hosts dial: with port 0, the port that the kernel chose. */
 static void name_address(int fd, const char *asked, char out[HF_ADDR_MAX])
 {
-	struct sockaddr_in in;
+	struct sockaddr_in in = { 0 };	/* a name may be shorter than its family */
 	socklen_t len = sizeof(in);
 	char ip[INET_ADDRSTRLEN];
 
@@ -79,8 +79,9 @@ static void read_boot_id(struct hf_reactor *r, struct hf_uuid *out)
 static int write_pid(const char *path, struct hf_errmsg *err)
 {
 	FILE *f = fopen(path, "we");
+	bool written = f && fprintf(f, "%d\n", (int)getpid()) > 0;
 
-	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0 || fclose(f))
+	if ((f && fclose(f)) || !written)
 		return hf_fail(err, -EIO, "pid file %s cannot be written: %s", path, hf_strerror(errno));
 	return 0;
 }

@@ -239,8 +239,9 @@ static void accepted_loss(const struct hf_promotion *p, struct hf_certificate *o
 		out->cut_from = dec->seq + 1;
 		out->cut_to = dec->seen;
 	}
+	_Static_assert(HF_RISK_MAX <= HF_VIEW_EXTENTS_MAX, "what a promotion notes fits into its certificate");
 	out->extent_count = p->risk_count;
-	for (uint32_t i = 0; i < p->risk_count && i < HF_VIEW_EXTENTS_MAX && i < HF_RISK_MAX; i++) {
+	for (uint32_t i = 0; i < p->risk_count && i < HF_RISK_MAX; i++) {
 		out->extent[i].lba = p->risk[i].lba;
 		out->extent[i].nblocks = p->risk[i].nblocks;
 	}

@@ -67,11 +67,14 @@ static void uuid(struct reader *r, const json_t *o, const char *key, struct hf_u
 static uint8_t frag(struct reader *r, const json_t *o)
 {
 	const char *kind = text(r, o, "kind");
-	unsigned n;
+	static const char word[] = "fragment ";
+	unsigned long n = HF_K_MAX + HF_M_MAX;
 
 	if (strcmp(kind, "full") == 0)
 		return HF_FRAG_FULL;
-	if (sscanf(kind, "fragment %u", &n) != 1 || n >= HF_K_MAX + HF_M_MAX)
+	if (strncmp(kind, word, sizeof(word) - 1) == 0 && kind[sizeof(word) - 1] >= '0' && kind[sizeof(word) - 1] <= '9')
+		n = strtoul(kind + sizeof(word) - 1, NULL, 10);
+	if (n >= HF_K_MAX + HF_M_MAX)
 		complain_of(r, "kind", "is neither full nor a fragment");
 	return (uint8_t)n;
 }

@@ -230,7 +230,7 @@ int dev_wait_up(const struct context *cx, const json_t *host, const char *dir, p
 
 int dev_start_all(const struct context *cx, const json_t *cluster, const char *dir, bool bound)
 {
-	pid_t pids[DAEMONS_MAX];
+	pid_t pids[DAEMONS_MAX] = { 0 };
 	json_t *host;
 	size_t i;
 	int code = 0;
@@ -283,24 +283,25 @@ static bool is_ours(pid_t pid, const char *host_dir)
 
 int dev_open_process(const json_t *host, const char *dir, pid_t *out_pid)
 {
-	char path[PATH_MAX];
-	int pid = 0, fd;
+	char path[PATH_MAX], text[16] = "";
+	long pid = 0;
 	FILE *in;
+	int fd;
 
 	host_path(host, dir, "pid", path);
 	in = fopen(path, "r");
 	if (!in)
 		return -1;
-	if (fscanf(in, "%d", &pid) != 1)
-		pid = 0;
+	if (fgets(text, sizeof(text), in))
+		pid = strtol(text, NULL, 10);
 	fclose(in);
-	fd = pid > 1 ? pidfd_open(pid, 0) : -1;
+	fd = pid > 1 && pid <= INT_MAX ? pidfd_open((pid_t)pid, 0) : -1;
 	host_path(host, dir, "", path);
-	if (fd >= 0 && !is_ours(pid, path)) {
+	if (fd >= 0 && !is_ours((pid_t)pid, path)) {
 		close(fd);
 		fd = -1;
 	}
-	*out_pid = pid;
+	*out_pid = (pid_t)pid;
 	return fd;
 }
 

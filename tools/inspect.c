@@ -138,7 +138,7 @@ static json_t *describe(const struct leg *l, bool clean)
 			 (json_int_t)s->id.geometry.k, "m", (json_int_t)s->id.geometry.m, "fragment",
 			 (json_int_t)s->id.frag, "generation", (json_int_t)s->generation, "log_bytes",
 			 (json_int_t)s->log_bytes, "data_offset", (json_int_t)s->data_off, "size",
-			 (json_int_t)(s->checkpoint.size_blocks * HF_BLOCK), "promised", (json_int_t)s->state.promised,
+			 (json_int_t)s->checkpoint.size_blocks * HF_BLOCK, "promised", (json_int_t)s->state.promised,
 			 "activated", (json_int_t)s->state.activated, "inconsistent", s->state.inconsistent, "suspect",
 			 s->state.suspect, "epochs", epochs, "applied", (json_int_t)s->checkpoint.applied, "commit",
 			 (json_int_t)s->checkpoint.commit, "log_first", (json_int_t)f->first, "log_last",

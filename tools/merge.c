@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "ctl/ctl_proto.h"
 #include "output.h"
 
@@ -100,6 +101,7 @@ static json_t *newest(const json_t *list, size_t count)
 	size_t have = json_array_size(list);
 	json_t **sorted = calloc(have + 1, sizeof(*sorted)), *out = json_array();
 
+	hf_assert(sorted && out);
 	for (size_t i = 0; i < have; i++)
 		sorted[i] = json_array_get(list, i);
 	qsort(sorted, have, sizeof(*sorted), compare_times);

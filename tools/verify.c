@@ -116,6 +116,7 @@ static void on_entry(void *ctx, const struct leglog *l, const struct leglog_plac
 		f->commit = at->commit;
 	if (op_count == op_room) {
 		op_room = op_room ? op_room * 2 : 4096;
+		/* cppcheck-suppress memleakOnRealloc; without memory the process ends in the next line */
 		ops = realloc(ops, op_room * sizeof(*ops));
 		hf_assert(ops);
 	}

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/assert.h"
+
 struct hf_list {
 	struct hf_list *next, *prev;
 };
@@ -50,7 +52,17 @@ static inline struct hf_list *hf_list_pop(struct hf_list *head)
 
 	if (n == head)
 		return NULL;
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it takes the next node for the one popped and freed before */
 	hf_list_del(n);
+	return n;
+}
+
+/* First node of a list that is not empty, unlinked. */
+static inline struct hf_list *hf_list_take(struct hf_list *head)
+{
+	struct hf_list *n = hf_list_pop(head);
+
+	hf_assert(n);
 	return n;
 }
 

@@ -281,6 +281,7 @@ int hf_sqlite_db_open(struct hf_sqlite_db *db, const char *path, const struct hf
 	int lock, rc;
 
 	*db = (struct hf_sqlite_db){ 0 };
+	/* cppcheck-suppress uninitvar; it is written to, not read */
 	err = err ? err : &own;
 	lock = setup_lock(path, err);
 	if (lock < 0)

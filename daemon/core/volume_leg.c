@@ -549,9 +549,7 @@ void hf_volume_membership(struct hf_volume *v, hf_nsec now, struct hf_actions *o
 	for (uint32_t i = 0; i < v->record.leg_count; i++) {
 		struct hf_vleg *l = &v->leg[i];
 
-		if (l->state == HF_VLEG_UP && now >= l->retry_at)
-			hf_volume_prepare_leg(v, i, out);
-		else if (l->state == HF_VLEG_REFUSED && now >= l->retry_at && !is_member(v, i))
+		if ((l->state == HF_VLEG_UP || (l->state == HF_VLEG_REFUSED && !is_member(v, i))) && now >= l->retry_at)
 			hf_volume_prepare_leg(v, i, out);
 		else if (l->state == HF_VLEG_PROMISED && !is_member(v, i))
 			start_catch_up(v, i, out);

@@ -144,7 +144,10 @@ void hf_volume_try_commit(struct hf_volume *v, struct hf_actions *out)
 		v->chain_committed = e->chain;
 		v->epoch_committed = e->epoch;
 		if (v->resize_seq && low >= v->resize_seq) {
-			v->size_blocks = hf_volume_entry(v, v->resize_seq)->lba;
+			const struct hf_entry *resize = hf_volume_entry(v, v->resize_seq);
+
+			hf_assert(resize);
+			v->size_blocks = resize->lba;
 			v->resize_seq = 0;	/* the record follows with the next change of the set, or tick */
 		}
 		hf_volume_emit(out, HF_ACT_COMMITTED)->to = low;

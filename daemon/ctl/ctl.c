@@ -212,13 +212,15 @@ void hf_ctl_reply(struct hf_ctl_call *call, json_t *result)
 /* Text from elsewhere may hold anything; what is not UTF-8 becomes '?'. */
 static json_t *text_json(const char *text)
 {
-	json_t *v = text ? json_string(text) : json_null();
+	json_t *v = text ? json_string(text) : NULL;
 	char clean[512];
 	size_t i;
 
+	if (!text)
+		return json_null();
 	if (v)
 		return v;
-	for (i = 0; text[i] && i < sizeof(clean) - 1; i++)
+	for (i = 0; i < sizeof(clean) - 1 && text[i]; i++)
 		clean[i] = (signed char)text[i] >= ' ' ? text[i] : '?';
 	clean[i] = '\0';
 	return json_string(clean);

@@ -231,7 +231,7 @@ json_t *hf_volume_json(const struct hf_volume_view *v)
 	hf_volume_why(v, why);
 	object = json_pack("{s:s, s:s, s:o, s:o, s:I, s:s, s:i, s:I, s:o, s:b, s:s}", "name", v->name, "tenant",
 			   v->tenant, "uuid", uuid_json(&v->uuid), "lineage", uuid_json(&v->lineage), "size",
-			   (json_int_t)(v->size_blocks * HF_BLOCK), "layout", layout, "full_legs", (int)full_legs(v),
+			   (json_int_t)v->size_blocks * HF_BLOCK, "layout", layout, "full_legs", (int)full_legs(v),
 			   "epoch", (json_int_t)v->epoch, "primary", text_json(v->primary), "live", v->live, "state",
 			   hf_volume_state_name(v->state));
 	checked(object);

@@ -49,7 +49,7 @@ int hf_nbd_sock_check_address(const char *addr, struct hf_errmsg *err)
 
 void hf_nbd_sock_name(int fd, uint64_t serial, char who[NBD_WHO_BYTES])
 {
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = { 0 };	/* a name may be shorter than its family */
 	socklen_t len = sizeof(peer);
 	struct ucred cred;
 	char host[INET6_ADDRSTRLEN], port[8];

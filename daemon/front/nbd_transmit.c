@@ -78,7 +78,7 @@ static struct nbd_piece *piece_new(struct nbd_conn *c, struct nbd_req *req, uint
 		c->is_waiting = true;
 		return NULL;
 	}
-	p = hf_container_of(hf_list_pop(&c->free_pieces), struct nbd_piece, link);
+	p = hf_container_of(hf_list_take(&c->free_pieces), struct nbd_piece, link);
 	*p = (struct nbd_piece){ .conn = c, .req = req, .offset = req->offset + done, .bytes = bytes };
 	hf_list_init(&p->link);
 	hf_list_init(&p->q.link);
@@ -303,7 +303,7 @@ static bool issue_whole(struct nbd_conn *c, struct nbd_req *req)
 		return issue_stream(c, req);
 	}
 	for (struct hf_list *n; req->issued < req->length; ) {
-		n = hf_list_pop(&req->parts);
+		n = hf_list_take(&req->parts);
 		req->issued += hf_container_of(n, struct nbd_piece, link)->bytes;
 		submit(c, hf_container_of(n, struct nbd_piece, link), HF_REQUEST_READ);
 	}
@@ -504,7 +504,7 @@ static bool begin(struct nbd_conn *c)
 		return false;
 	if (!parse_head(c, &head) || !admit(c, &head))
 		return false;
-	req = hf_container_of(hf_list_pop(&c->free_reqs), struct nbd_req, link);
+	req = hf_container_of(hf_list_take(&c->free_reqs), struct nbd_req, link);
 	*req = head;
 	hf_list_init(&req->link);
 	hf_list_init(&req->parts);

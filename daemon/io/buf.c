@@ -79,7 +79,7 @@ static void cut(struct hf_buf_pool *p, const size_t count[CLASS_COUNT])
 struct hf_buf_pool *hf_buf_pool_new(size_t bytes)
 {
 	struct hf_buf_pool *p = calloc(1, sizeof(*p));
-	size_t count[CLASS_COUNT];
+	size_t count[CLASS_COUNT] = { 0 };
 
 	if (!p)
 		return NULL;

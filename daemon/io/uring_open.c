@@ -16,12 +16,13 @@
 static int disabled_by_sysctl(void)
 {
 	FILE *f = fopen("/proc/sys/kernel/io_uring_disabled", "re");
+	char text[16] = "";
 	int v = -1;
 
 	if (!f)
 		return -1;
-	if (fscanf(f, "%d", &v) != 1)
-		v = -1;
+	if (fgets(text, sizeof(text), f) && text[0] >= '0' && text[0] <= '9')
+		v = text[0] - '0';
 	fclose(f);
 	return v;
 }

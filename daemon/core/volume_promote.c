@@ -99,8 +99,10 @@ void hf_volume_adopt_leg(struct hf_volume *v, uint32_t leg, struct hf_actions *o
 	struct hf_action *a;
 
 	HF_SOMETIMES_IF(ADOPT_LOST_MORE, leg_common(v, leg) + 1 < v->base);
-	if (leg_common(v, leg) + 1 < v->base)
-		return;			/* it lost more than was read back for it: it stays out */
+	if (leg_common(v, leg) + 1 < v->base) {
+		v->leg[leg].forgot = true;	/* it showed more before: what was read back for it is not enough now */
+		return;
+	}
 	v->leg[leg].state = HF_VLEG_ADOPTING;
 	a = hf_volume_emit(out, HF_ACT_ADOPT);
 	a->leg = leg;

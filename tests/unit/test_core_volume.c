@@ -331,6 +331,34 @@ static void test_volume_is_promoted_without_a_member_that_forgot(void **state)
 	assert_int_equal(r->last[HF_ACT_ADOPT].leg, 1);		/* it is rebuilt */
 }
 
+/* It was decided with what it showed, and then it came back with less. */
+static void test_volume_is_promoted_without_a_member_that_forgot_while_it_adopted(void **state)
+{
+	(void)state;
+	r = rig_serving(2, 1, true, 2);
+	rig_write(r, 7);
+	rig_write(r, 8);
+	rig_settle(r);
+	rig_run(r, 1 * HF_SEC);
+	rig_primary(r, 2, false);
+	rig_cas(r, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		rig_serve(r, i);			/* promises */
+	rig_tick(r, 10 * HF_MS);
+	assert_int_equal(r->v->phase, HF_PHASE_ADOPTING);
+	rig_down(r, 1);
+	r->leg[1].core.suspect = true;
+	r->leg[1].core.last = 1;
+	r->leg[1].core.commit = 1;
+	r->leg[1].core.chain = r->leg[1].log[1].chain;
+	rig_up(r, 1);
+	rig_settle(r);
+	rig_run(r, 20 * HF_SEC);
+	assert_int_equal(r->v->phase, HF_PHASE_SERVING);
+	assert_false(r->record.leg[1].insync);
+	assert_true(hf_volume_is_blocked(r->v));
+}
+
 static void test_volume_takes_out_a_member_that_forgot_at_any_tolerance(void **state)
 {
 	(void)state;
@@ -1009,6 +1037,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_volume_reads_under_leases_of_every_leg, down),
 		cmocka_unit_test_teardown(test_volume_gives_no_vote_to_a_leg_that_lost_its_memory, down),
 		cmocka_unit_test_teardown(test_volume_is_promoted_without_a_member_that_forgot, down),
+		cmocka_unit_test_teardown(test_volume_is_promoted_without_a_member_that_forgot_while_it_adopted, down),
 		cmocka_unit_test_teardown(test_volume_takes_out_a_member_that_forgot_at_any_tolerance, down),
 		cmocka_unit_test_teardown(test_volume_adds_a_leg_to_the_acknowledge_set_before_the_record, down),
 		cmocka_unit_test_teardown(test_volume_does_not_count_a_leg_that_forgot_while_it_was_added, down),

@@ -70,6 +70,12 @@ void hf_leg_apply_start(struct hf_store *s)
 
 	if (a->phase != APPLY_IDLE || s->failed || s->closing)
 		return;
+	/*
+	 * What was cut while it was on its way would be the first entry behind this checkpoint, and not continue it: a
+	 * crash between them would look like damage. Once it is written, its batch is trimmed with the others.
+	 */
+	if (s->durable_ticket < s->cut_ticket)
+		return;
 	a->upto = s->visible_ticket;
 	a->seq = s->sb.checkpoint.applied;
 	a->epoch = s->sb.checkpoint.epoch;

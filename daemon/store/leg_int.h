@@ -109,6 +109,7 @@ struct hf_store {
 	struct ent *ent;		/* ticket t at ent[t % ent_room] */
 	uint32_t ent_room;
 	uint64_t first_ticket, next_ticket, durable_ticket, visible_ticket; /* visible: <= is in the overlay */
+	uint64_t cut_ticket;		/* newest ticket when entries were cut last */
 	struct batch *batch;		/* no n at batch[n % batch_room] */
 	uint32_t batch_room;
 	uint64_t batch_first, batch_next;	/* [first, next): not trimmed; next is being filled when fill_len > 0 */

@@ -418,6 +418,7 @@ void hf_store_truncate(struct hf_store *s, hf_seq seq)
 			break;
 		s->chain = e->prev_chain;
 		e->type = 0;
+		s->cut_ticket = s->next_ticket - 1;
 	}
 	HF_SOMETIMES_IF(TRUNCATE_ON_ITS_WAY, seq < s->last && s->durable_ticket + 1 < s->next_ticket);
 	HF_SOMETIMES_IF(TRUNCATE_TO_CHECKPOINT, seq < s->last && seq == s->sb.checkpoint.applied);

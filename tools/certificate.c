@@ -68,12 +68,13 @@ static uint8_t frag(struct reader *r, const json_t *o)
 {
 	const char *kind = text(r, o, "kind");
 	static const char word[] = "fragment ";
+	const char *digits = kind + sizeof(word) - 1;
 	unsigned long n = HF_K_MAX + HF_M_MAX;
 
 	if (strcmp(kind, "full") == 0)
 		return HF_FRAG_FULL;
-	if (strncmp(kind, word, sizeof(word) - 1) == 0 && kind[sizeof(word) - 1] >= '0' && kind[sizeof(word) - 1] <= '9')
-		n = strtoul(kind + sizeof(word) - 1, NULL, 10);
+	if (strncmp(kind, word, sizeof(word) - 1) == 0 && *digits >= '0' && *digits <= '9')
+		n = strtoul(digits, NULL, 10);
 	if (n >= HF_K_MAX + HF_M_MAX)
 		complain_of(r, "kind", "is neither full nor a fragment");
 	return (uint8_t)n;

@@ -82,7 +82,7 @@ sim := arena.c cell.c cluster_driver_sim.c invariants.c leg_case.c leg_cuts.c le
 	oracle.c plan.c sim_cluster.c sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c \
 	world_client.c world_end.c world_fault.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
-	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
+	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events test_engine_agent \
 	test_engine_leg test_engine_volume test_format_disk test_format_record test_front_nbd test_front_nbd_fuzz \
 	test_front_nbd_io test_io_buf test_sim_storm test_sim_world test_store_basic test_store_crafted \
 	test_store_crash test_store_faults test_tools_holdfast test_tools_torture test_core_volume_leg \

@@ -174,7 +174,7 @@ static void record(struct creation *c)
 	hf_assert(hf_record_encode(&c->record, &text) == 0);
 	c->req.done = on_recorded;
 	c->req.ctx = c;
-	c->d->cluster->ops->cas(c->d->cluster, &c->req, hf_record_volume_key(c->record.name, key), 0, text);
+	c->d->cluster->ops->cas(c->d->cluster, &c->req, hf_record_volume_key(c->record.name, key), 0, NULL, text);
 	free(text);
 }
 
@@ -431,5 +431,5 @@ void hf_daemon_volume_delete(void *ctx, struct hf_ctl_call *call, const struct h
 	ver = av->run ? av->run->core->ver : av->ver;
 	x->req.done = on_record_deleted;
 	x->req.ctx = x;
-	d->cluster->ops->cas(d->cluster, &x->req, hf_record_volume_key(args->name, key), ver, NULL);
+	d->cluster->ops->cas(d->cluster, &x->req, hf_record_volume_key(args->name, key), ver, NULL, NULL);
 }

@@ -260,6 +260,7 @@
 	X(AGENT_STEP_NOTHING, "a host is asked to step down that is no primary any more") \
 	X(AGENT_NEWS_OF_OURS, "the record of a volume that is served here has changed") \
 	X(AGENT_LIST_FAILS, "the cluster store does not say which volumes there are") \
+	X(AGENT_STORE_PUT_BACK, "the cluster store shows a record that is not newer, and another") \
 	X(AGENT_START_AGAIN, "a host starts while the cluster store does not answer") \
 	X(AGENT_SELF_AGAIN, "a host does not know whether its own record was written") \
 	X(AGENT_LEG_MISSING, "a host does not find its leg") \

@@ -5,8 +5,10 @@
  *
  * Contract (tests/contract/test_cluster.c runs it on every backend):
  *  - get and list are linearizable; they never answer from a cache.
- *  - cas(key, ver, value): takes effect only if the key's version is `ver` (0: the key must not exist; value NULL:
- *    delete). Versions come from one counter of the whole store that only grows, so A -> B -> A is noticed (H7).
+ *  - cas(key, ver, was, value): takes effect only if the key's version is `ver` (0: the key must not exist; value NULL:
+ *    delete) and its value is `was` (NULL: any). Versions come from one counter of the whole store that only grows, so
+ *    A -> B -> A is noticed (H7); a store that was put back to a copy counts some of them anew, for which `was` is
+ *    compared: no two records of volumes are the same (H26).
  *  - The answer of a cas may be lost (-ETIMEDOUT, -EIO): then its effect is unknown and the caller reads again and
  *    compares the nonce inside the value (H8). -ESTALE: it had no effect and never will.
  *  - watch tells that something under a prefix may have changed: a hint to read, never data to decide on.
@@ -33,7 +35,7 @@ struct hf_cluster_item {
 	uint64_t ver;
 };
 
-/* One request; the caller keeps it until `done`. key and value are copied at the call. */
+/* One request; the caller keeps it until `done`. key, was and value are copied at the call. */
 struct hf_cluster_req {
 	/* result: 0 or -errno (get of a missing key: -ENOENT, items NULL). Items are valid inside `done` only. */
 	void (*done)(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
@@ -53,7 +55,8 @@ struct hf_cluster_watch {
 struct hf_cluster_ops {
 	void (*get)(struct hf_cluster *c, struct hf_cluster_req *q, const char *key);
 	void (*list)(struct hf_cluster *c, struct hf_cluster_req *q, const char *prefix);
-	void (*cas)(struct hf_cluster *c, struct hf_cluster_req *q, const char *key, uint64_t ver, const char *value);
+	void (*cas)(struct hf_cluster *c, struct hf_cluster_req *q, const char *key, uint64_t ver, const char *was,
+		    const char *value);
 	void (*watch)(struct hf_cluster *c, struct hf_cluster_watch *w);
 	void (*unwatch)(struct hf_cluster *c, struct hf_cluster_watch *w);
 	/* This daemon is `host` from now until it dies; -EEXIST (by done): another live daemon says the same. */

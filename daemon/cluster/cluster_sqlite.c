@@ -34,7 +34,7 @@ struct request {
 	enum request_kind kind;
 	struct hf_cluster_req *caller;
 	char key[HF_CLUSTER_KEY_MAX];	/* or prefix, or host name */
-	char *value;
+	char *was, *value;
 	uint64_t ver;			/* cas: in the expected version, out the new one */
 	int result;
 	struct hf_sqlite_rows rows;
@@ -67,6 +67,7 @@ static struct sqlite_store *store_of(struct hf_cluster *c)
 static void request_free(struct request *q)
 {
 	hf_sqlite_rows_fini(&q->rows);
+	free(q->was);
 	free(q->value);
 	free(q);
 }
@@ -147,7 +148,7 @@ static void request_run(struct sqlite_store *s, struct request *q)
 		q->ver = 0;
 		break;
 	case REQUEST_CAS:
-		q->result = hf_sqlite_db_cas(&s->db, q->key, q->ver, q->value, &q->ver);
+		q->result = hf_sqlite_db_cas(&s->db, q->key, q->ver, q->was, q->value, &q->ver);
 		break;
 	case REQUEST_ANNOUNCE:
 		q->result = announce(s, q->key);
@@ -317,8 +318,16 @@ static void sqlite_list(struct hf_cluster *c, struct hf_cluster_req *caller, con
 	request_start(store_of(c), request_new(caller, REQUEST_LIST, prefix));
 }
 
+static char *copy_of(const char *text)
+{
+	char *copy = text ? strdup(text) : NULL;
+
+	hf_assert(!text || copy);
+	return copy;
+}
+
 static void sqlite_cas(struct hf_cluster *c, struct hf_cluster_req *caller, const char *key, uint64_t ver,
-		       const char *value)
+		       const char *was, const char *value)
 {
 	struct request *q = request_new(caller, REQUEST_CAS, key);
 
@@ -326,9 +335,9 @@ static void sqlite_cas(struct hf_cluster *c, struct hf_cluster_req *caller, cons
 	if (q->kind == REQUEST_CAS && (!key[0] || ver > INT64_MAX || (value && strlen(value) > HF_CLUSTER_VALUE_MAX))) {
 		q->kind = REQUEST_REFUSED;
 		q->result = -EINVAL;
-	} else if (value) {
-		q->value = strdup(value);
-		hf_assert(q->value);
+	} else {
+		q->value = copy_of(value);
+		q->was = copy_of(was);
 	}
 	request_start(store_of(c), q);
 }

@@ -371,10 +371,11 @@ int hf_sqlite_db_list(struct hf_sqlite_db *db, const char *prefix, struct hf_sql
 
 /* cas */
 
-static int current_version(struct hf_sqlite_db *db, const char *key, uint64_t *out)
+/* 0: there is no such key. *out_same: its value is `was`; true for no key and for NULL. */
+static int current_version(struct hf_sqlite_db *db, const char *key, const char *was, uint64_t *out, bool *out_same)
 {
 	sqlite3_stmt *s = NULL;
-	int step, rc = prepare(db, "SELECT ver FROM kv WHERE key = ?1", &s);
+	int step, rc = prepare(db, "SELECT ver, value FROM kv WHERE key = ?1", &s);
 
 	if (rc < 0)
 		return rc;
@@ -384,6 +385,12 @@ static int current_version(struct hf_sqlite_db *db, const char *key, uint64_t *o
 		*out = step == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(s, 0) : 0;
 	else
 		rc = to_errno(step);
+	*out_same = true;
+	if (step == SQLITE_ROW && was) {
+		const char *value = (const char *)sqlite3_column_text(s, 1);
+
+		*out_same = value && strcmp(value, was) == 0;
+	}
 	sqlite3_finalize(s);
 	return rc;
 }
@@ -408,13 +415,15 @@ static int put(struct hf_sqlite_db *db, const char *key, const char *value, uint
 }
 
 /* Inside a write transaction. */
-static int compare_and_put(struct hf_sqlite_db *db, const char *key, uint64_t ver, const char *value, uint64_t *out_ver)
+static int compare_and_put(struct hf_sqlite_db *db, const char *key, uint64_t ver, const char *was, const char *value,
+			   uint64_t *out_ver)
 {
 	uint64_t current = 0;
 	int64_t revision = 0;
-	int rc = current_version(db, key, &current);
+	bool is_same = true;
+	int rc = current_version(db, key, was, &current, &is_same);
 
-	if (rc == 0 && current != ver)
+	if (rc == 0 && (current != ver || !is_same))
 		return -ESTALE;
 	if (rc == 0)
 		rc = query_number(db, "UPDATE revision SET rev = rev + 1 RETURNING rev", &revision);
@@ -427,14 +436,15 @@ static int compare_and_put(struct hf_sqlite_db *db, const char *key, uint64_t ve
 	return rc;
 }
 
-int hf_sqlite_db_cas(struct hf_sqlite_db *db, const char *key, uint64_t ver, const char *value, uint64_t *out_ver)
+int hf_sqlite_db_cas(struct hf_sqlite_db *db, const char *key, uint64_t ver, const char *was, const char *value,
+		     uint64_t *out_ver)
 {
 	uint64_t revision = 0;
 	int rc = is_moved(db) ? -EUCLEAN : exec(db, "BEGIN IMMEDIATE");
 
 	if (rc < 0)
 		return rc;
-	rc = compare_and_put(db, key, ver, value, &revision);
+	rc = compare_and_put(db, key, ver, was, value, &revision);
 	if (rc == 0)
 		rc = exec(db, "COMMIT");
 	if (!sqlite3_get_autocommit(db->handle))

@@ -43,8 +43,12 @@ void hf_sqlite_db_close(struct hf_sqlite_db *db);
 int hf_sqlite_db_get(struct hf_sqlite_db *db, const char *key, struct hf_sqlite_rows *out);
 /* Rows whose key starts with `prefix`, ascending. */
 int hf_sqlite_db_list(struct hf_sqlite_db *db, const char *prefix, struct hf_sqlite_rows *out);
-/* `value` NULL: delete. -ESTALE: the key's version is not `ver`; nothing was changed. */
-int hf_sqlite_db_cas(struct hf_sqlite_db *db, const char *key, uint64_t ver, const char *value, uint64_t *out_ver);
+/*
+ * `value` NULL: delete. -ESTALE: the key's version is not `ver`, or its value not `was` (NULL: any); nothing was
+ * changed.
+ */
+int hf_sqlite_db_cas(struct hf_sqlite_db *db, const char *key, uint64_t ver, const char *was, const char *value,
+		     uint64_t *out_ver);
 /*
  * What others changed since the last call: keys without values in `out`, or *all when it cannot be told (a key changed
  * twice, or was deleted). Costs a look at shared memory when nothing changed.

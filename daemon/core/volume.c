@@ -127,7 +127,7 @@ static void cas_failed(struct hf_volume *v, const struct hf_event *e, struct hf_
 	if (e->ver != v->ver)
 		v->pending_add = 0;
 	if (v->phase == HF_PHASE_CLAIMING) {
-		bool taken = e->record->epoch > v->record.epoch;
+		bool taken = e->record->epoch > v->record.epoch || strcmp(e->record->primary, v->self) != 0;
 
 		HF_SOMETIMES_IF(CLAIM_YIELDS, taken && !v->forced);
 		HF_SOMETIMES_IF(CLAIM_FORCED, taken && v->forced);

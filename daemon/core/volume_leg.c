@@ -489,18 +489,29 @@ static void take_out(struct hf_volume *v, uint32_t i, bool slow, hf_legs *rest, 
 
 /*
  * Of a leg that is gone, or forgot, nothing comes back as long as it is a member: it would be waited for for ever. So
- * it leaves at any tolerance, and writes wait until enough others are rebuilt (I3). It leaves first: then those that
- * are only away or slow leave if the rest is still enough without it.
+ * it leaves at any tolerance, and writes wait until enough others are rebuilt (I3). It leaves first; then those that
+ * refuse, whom somebody has to mend; those that are only away or slow leave if the rest is still enough without them.
  */
+enum turn { HOPELESS, REFUSED, AWAY, TURNS };
+
+static enum turn turn_of(const struct hf_volume *v, uint32_t i)
+{
+	const struct hf_vleg *l = &v->leg[i];
+
+	if (l->gone || l->forgot)
+		return HOPELESS;
+	return l->state == HF_VLEG_REFUSED ? REFUSED : AWAY;
+}
+
 static bool shrink(struct hf_volume *v, hf_nsec now)
 {
 	hf_legs set = hf_insync_members(&v->record), rest = set;
 
-	for (int hopeless = 1; hopeless >= 0; hopeless--)
+	for (enum turn turn = 0; turn < TURNS; turn++)
 		for (uint32_t i = 0; i < v->record.leg_count; i++) {
 			bool slow;
 
-			if (!(set & HF_LEG_BIT(i)) || (v->leg[i].gone || v->leg[i].forgot) != hopeless)
+			if (!(set & HF_LEG_BIT(i)) || turn_of(v, i) != turn)
 				continue;
 			slow = is_slow_member(v, i, now);
 			if (slow || is_bad_member(v, i, now))

@@ -14,6 +14,7 @@
 #define TICK_NS (200 * HF_MS)
 #define RETRY_MIN_NS (200 * HF_MS)
 #define RETRY_MAX_NS (5 * HF_SEC)
+#define LIST_NS (10 * HF_SEC)
 #define STEP_DOWN_NS (500 * HF_MS)	/* for the old primary, before its leases are waited for instead */
 
 static void list_records(struct hf_agent *a);
@@ -71,7 +72,22 @@ static void volume_free(struct hf_agent_volume *av)
 	if (av->step)
 		av->step->av = NULL;
 	hf_list_del(&av->link);
+	free(av->text);
 	free(av);
+}
+
+/* The record as the store has it, or had it a moment ago. */
+static void know_record(struct hf_agent *a, struct hf_agent_volume *av, const struct hf_record *r, const char *text,
+			uint64_t ver)
+{
+	char *copy = strdup(text);
+
+	hf_assert(copy);
+	free(av->text);
+	av->record = *r;
+	av->text = copy;
+	av->ver = ver;
+	av->asks = a->asks;
 }
 
 static void step_down_done(struct hf_agent *a, struct hf_agent_volume *av)
@@ -89,8 +105,7 @@ static void on_serving(void *ctx, struct hf_volume_run *run)
 	struct hf_agent_volume *av = volume_of(a, run);
 
 	av->tries = 0;
-	av->record = run->core->record;
-	av->ver = run->core->ver;
+	know_record(a, av, &run->core->record, hf_volume_run_record_text(run), run->core->ver);
 	hf_info("volume %s: serving in epoch %llu, tolerance %d", av->record.name, (unsigned long long)run->core->epoch,
 		run->core->tolerance);
 	a->ops->serving(a->ctx, av);
@@ -185,7 +200,8 @@ static const struct hf_volume_owner volume_owner = {
 static void start_volume(struct hf_agent *a, struct hf_agent_volume *av, bool forced, bool accept_loss)
 {
 	hf_info("volume %s: claiming epoch %llu", av->record.name, (unsigned long long)av->record.epoch + 1);
-	av->run = hf_volume_run_new(&a->host, a->cluster, &av->record, av->ver, forced, accept_loss, &volume_owner, a);
+	av->run = hf_volume_run_new(&a->host, a->cluster, &av->record, av->text, av->ver, forced, accept_loss,
+				    &volume_owner, a);
 }
 
 static void step_over(struct hf_agent_volume *av)
@@ -230,8 +246,7 @@ static void on_record_read(struct hf_cluster_req *q, int result, const struct hf
 	if (result == 0 && count == 1 && hf_record_decode(items[0].value, &r, &err) == 0 &&
 	    hf_uuid_is_equal(&r.volume, &av->record.volume) && items[0].ver > av->ver) {
 		HF_SOMETIMES(AGENT_COPY_OLD);
-		av->record = r;
-		av->ver = items[0].ver;
+		know_record(x->agent, av, &r, items[0].value, items[0].ver);
 	}
 	if (strcmp(av->record.primary, x->agent->self.name) != 0 &&
 	    hf_host_step_down(&x->agent->host, av->record.primary, &av->record.leg[0].uuid, &x->call) == 0)
@@ -315,6 +330,7 @@ static void take_volume(struct hf_agent *a, const struct hf_cluster_item *item)
 	struct hf_agent_volume *av;
 	struct hf_errmsg err;
 	struct hf_record r;
+	bool put_back;
 
 	if (hf_record_decode(item->value, &r, &err)) {
 		hf_error("record %s of the cluster store is damaged: %s", item->key, err.text);
@@ -333,9 +349,14 @@ static void take_volume(struct hf_agent *a, const struct hf_cluster_item *item)
 		hf_list_add_tail(&a->volumes, &av->link);
 	}
 	av->seen = true;
-	if (item->ver > av->ver || av->ver == 0) {
-		av->record = r;
-		av->ver = item->ver;
+	/*
+	 * A listing says what the store holds now, unless something newer was learned since it was asked for. A version
+	 * that is not newer, then, is of a store that was put back to a copy (H26): legs judge it, not we.
+	 */
+	put_back = !av->run && av->asks != a->asks && !hf_uuid_is_equal(&r.nonce, &av->record.nonce);
+	HF_SOMETIMES_IF(AGENT_STORE_PUT_BACK, put_back && item->ver <= av->ver);
+	if (item->ver > av->ver || put_back) {
+		know_record(a, av, &r, item->value, item->ver);
 		HF_SOMETIMES_IF(AGENT_NEWS_OF_OURS, av->run && item->ver != av->run->core->ver);
 		if (av->run && item->ver != av->run->core->ver)
 			hf_volume_run_poke(av->run);
@@ -465,6 +486,8 @@ static void list_records(struct hf_agent *a)
 		return;
 	}
 	a->listing = true;
+	a->asks++;
+	a->asked_at = hf_reactor_now(a->r);
 	hf_list_splice(&a->fresh_now, &a->fresh_next);
 	a->list_req.done = on_listed;
 	a->list_req.ctx = a;
@@ -496,7 +519,8 @@ static void on_tick(struct hf_timer *t)
 		learn_cluster(a);
 		return;
 	}
-	if ((!a->ready || a->list_again) && !a->listing) {
+	/* A watch is a hint that may be lost, and a store that was put back gives none. */
+	if ((!a->ready || a->list_again || hf_reactor_now(a->r) >= a->asked_at + LIST_NS) && !a->listing) {
 		a->list_again = false;
 		list_records(a);
 	}
@@ -565,7 +589,7 @@ static void on_self_got(struct hf_cluster_req *q, int result, const struct hf_cl
 	hf_assert(hf_host_record_encode(&a->self, &text) == 0);
 	a->self_req.done = on_self_put;
 	a->cluster->ops->cas(a->cluster, &a->self_req, hf_record_host_key(a->self.name, key), count ? items[0].ver : 0,
-			     text);
+			     NULL, text);
 	free(text);
 }
 

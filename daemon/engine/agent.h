@@ -42,7 +42,9 @@ struct hf_agent_leg {
 struct hf_agent_volume {
 	struct hf_list link;
 	struct hf_record record;
+	char *text;			/* it, as it stands in the store */
 	uint64_t ver;
+	uint64_t asks;			/* listings asked for when `ver` was learned otherwise: theirs may be older */
 	struct hf_volume_run *run;	/* NULL: not primary here */
 	hf_nsec retry_at;
 	uint32_t tries;
@@ -101,6 +103,8 @@ struct hf_agent {
 	struct hf_list legs, volumes, hosts;
 	struct hf_cluster_req req, list_req, self_req;
 	bool listing, list_again;
+	uint64_t asks;			/* listings asked for so far, the last then: */
+	hf_nsec asked_at;
 	struct hf_list fresh_next, fresh_now;	/* struct hf_agent_fresh: for the next listing, of the one under way */
 	struct hf_cluster_watch watch;
 	struct hf_timer tick;

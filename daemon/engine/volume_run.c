@@ -36,6 +36,33 @@ struct hf_leg_run *hf_volume_run_local_leg(const struct hf_volume_run *v, uint32
 
 /* Cluster store. */
 
+static void know_text(struct hf_record_text *t, const struct hf_uuid *nonce, const char *text)
+{
+	free(t->text);
+	t->nonce = *nonce;
+	t->text = strdup(text);
+	hf_assert(t->text);
+}
+
+/* The core may have taken the record that was read last, or sent last: a change compares with that one now. */
+const char *hf_volume_run_record_text(struct hf_volume_run *v)
+{
+	struct hf_record_text *from[] = { &v->text_read, &v->text_sent };
+
+	for (uint32_t i = 0; i < 2; i++) {
+		struct hf_record_text old = v->text_base;
+
+		if (hf_uuid_is_equal(&v->core->record.nonce, &v->text_base.nonce))
+			break;
+		if (!hf_uuid_is_equal(&v->core->record.nonce, &from[i]->nonce))
+			continue;
+		v->text_base = *from[i];
+		*from[i] = old;
+	}
+	hf_assert(hf_uuid_is_equal(&v->core->record.nonce, &v->text_base.nonce));
+	return v->text_base.text;
+}
+
 static void get_record(struct hf_volume_run *v);
 
 static void feed_record(struct hf_volume_run *v, int result, const struct hf_record *r, uint64_t ver)
@@ -62,6 +89,10 @@ static void on_got(struct hf_cluster_req *q, int result, const struct hf_cluster
 	}
 	if (result == 0 && !hf_uuid_is_equal(&r.volume, &v->core->record.volume))
 		result = -ENOENT;	/* deleted and made anew under the same name */
+	if (result == 0) {
+		hf_volume_run_record_text(v);
+		know_text(&v->text_read, &r.nonce, items[0].value);
+	}
 	if (result && result != -ENOENT)
 		hf_warn("volume %s: cluster store: %s; trying again", v->core->record.name, hf_strerror(result));
 	feed_record(v, result, &r, result ? 0 : items[0].ver);
@@ -105,14 +136,15 @@ static void on_cas(struct hf_cluster_req *q, int result, const struct hf_cluster
 
 static void compare_and_swap(struct hf_volume_run *v)
 {
-	char *text = NULL;
+	const char *was = hf_volume_run_record_text(v);
 
-	hf_assert(!v->cas_under_way && hf_record_encode(&v->core->proposal, &text) == 0);
+	free(v->text_sent.text);
+	v->text_sent = (struct hf_record_text){ .nonce = v->core->proposal.nonce };
+	hf_assert(!v->cas_under_way && hf_record_encode(&v->core->proposal, &v->text_sent.text) == 0);
 	v->cas_under_way = true;
 	v->cas_req.done = on_cas;
 	v->cas_req.ctx = v;
-	v->cluster->ops->cas(v->cluster, &v->cas_req, v->key, v->core->ver, text);
-	free(text);
+	v->cluster->ops->cas(v->cluster, &v->cas_req, v->key, v->core->ver, was, v->text_sent.text);
 }
 
 /* Requests. */
@@ -668,7 +700,7 @@ void hf_volume_run_tick(struct hf_volume_run *v)
 /* Life. */
 
 struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c, const struct hf_record *record,
-					uint64_t ver, bool forced, bool accept_loss,
+					const char *text, uint64_t ver, bool forced, bool accept_loss,
 					const struct hf_volume_owner *owner, void *ctx)
 {
 	struct hf_volume_run *v = calloc(1, sizeof(*v));
@@ -678,6 +710,7 @@ struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c,
 	hf_assert(v);
 	v->core = calloc(1, sizeof(*v->core));
 	v->replay = malloc(HF_WRITE_BLOCKS_MAX * HF_BLOCK);
+	know_text(&v->text_base, &record->nonce, text);
 	hf_assert(v->core && v->replay);
 	v->host = h;
 	v->cluster = c;
@@ -734,6 +767,9 @@ void hf_volume_run_free(struct hf_volume_run *v)
 	}
 	while ((n = hf_list_pop(&v->read_free)))
 		free(hf_container_of(n, struct hf_read_op, link));
+	free(v->text_base.text);
+	free(v->text_read.text);
+	free(v->text_sent.text);
 	free(v->core);
 	free(v->replay);
 	free(v);

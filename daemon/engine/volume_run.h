@@ -78,6 +78,12 @@ struct hf_survey {
 	uint64_t tag;			/* 0: none under way */
 };
 
+/* A record as it stands in the store. */
+struct hf_record_text {
+	struct hf_uuid nonce;
+	char *text;			/* heap; NULL: none */
+};
+
 struct hf_volume_run {
 	struct hf_list link;		/* host->volumes */
 	struct hf_host *host;
@@ -92,6 +98,7 @@ struct hf_volume_run {
 	/* cluster store */
 	struct hf_cluster_req get_req, cas_req;
 	bool getting, get_again, cas_under_way;
+	struct hf_record_text text_base, text_read, text_sent;	/* of the core's record; of those that it may become */
 	/* life */
 	bool open;			/* serving, and the size is known */
 	bool stopping, stopped_told;
@@ -128,12 +135,14 @@ struct hf_volume_run {
 };
 
 /*
- * Claim the volume and serve it. `record` as read from the store at version `ver`. Heap; never NULL (asserts on
- * memory). forced: an operator's promote; accept_loss: docs/SAFETY.md H27.
+ * Claim the volume and serve it. `record` and its `text` as read from the store at version `ver`. Heap; never NULL
+ * (asserts on memory). forced: an operator's promote; accept_loss: docs/SAFETY.md H27.
  */
 struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c, const struct hf_record *record,
-					uint64_t ver, bool forced, bool accept_loss,
+					const char *text, uint64_t ver, bool forced, bool accept_loss,
 					const struct hf_volume_owner *owner, void *ctx);
+/* The core's record as it stands in the store; valid until the next event. */
+const char *hf_volume_run_record_text(struct hf_volume_run *v);
 /* Step down: sessions are fenced, leases given back; `stopped` follows. */
 void hf_volume_run_stop(struct hf_volume_run *v, const char *why);
 /* After `stopped`. */

@@ -90,16 +90,22 @@ static int list(struct world *w, int d, const char *prefix, struct answer *a)
 	return a->result;
 }
 
-static int cas(struct world *w, int d, const char *key, uint64_t ver, const char *value, uint64_t *out_ver)
+static int cas_of(struct world *w, int d, const char *key, uint64_t ver, const char *was, const char *value,
+		  uint64_t *out_ver)
 {
 	struct answer a;
 
 	ask(&a);
-	w->daemon[d]->ops->cas(w->daemon[d], &a.req, key, ver, value);
+	w->daemon[d]->ops->cas(w->daemon[d], &a.req, key, ver, was, value);
 	wait_for(w, &a);
 	if (a.result == 0 && out_ver)
 		*out_ver = a.ver;
 	return a.result;
+}
+
+static int cas(struct world *w, int d, const char *key, uint64_t ver, const char *value, uint64_t *out_ver)
+{
+	return cas_of(w, d, key, ver, NULL, value, out_ver);
 }
 
 static int announce(struct world *w, int d, const char *host)
@@ -227,6 +233,23 @@ static void test_versions_come_from_one_counter_of_the_whole_store(void **state)
 	assert_true(v1 < v2 && v2 < v3);
 }
 
+/* H26: the version alone does not tell, where a store was put back to a copy. */
+static void test_cas_with_the_wrong_value_changes_nothing(void **state)
+{
+	struct answer a;
+	uint64_t ver = 0;
+
+	assert_int_equal(cas(*state, 0, "volume/a", 0, "one", &ver), 0);
+	assert_int_equal(cas_of(*state, 1, "volume/a", ver, "on", "two", NULL), -ESTALE);
+	assert_int_equal(cas_of(*state, 1, "volume/a", ver, "one ", NULL, NULL), -ESTALE);
+	assert_int_equal(get(*state, 2, "volume/a", &a), 0);
+	assert_string_equal(a.value[0], "one");
+	assert_int_equal(a.item_ver[0], ver);
+	assert_int_equal(cas_of(*state, 1, "volume/a", ver, "one", "two", &ver), 0);
+	assert_int_equal(cas_of(*state, 1, "volume/a", ver, "two", NULL, NULL), 0);
+	assert_int_equal(get(*state, 2, "volume/a", &a), -ENOENT);
+}
+
 static void test_of_racing_changes_exactly_one_wins(void **state)
 {
 	struct world *w = *state;
@@ -239,7 +262,7 @@ static void test_of_racing_changes_exactly_one_wins(void **state)
 
 		for (int d = 0; d < DAEMONS; d++) {
 			ask(&a[d]);
-			w->daemon[d]->ops->cas(w->daemon[d], &a[d].req, "volume/a", ver,
+			w->daemon[d]->ops->cas(w->daemon[d], &a[d].req, "volume/a", ver, NULL,
 					       d == 0	? "x"
 					       : d == 1 ? "y"
 							: "z");
@@ -313,7 +336,7 @@ static void test_key_and_value_are_copied_at_the_call(void **state)
 	struct answer a;
 
 	ask(&a);
-	w->daemon[0]->ops->cas(w->daemon[0], &a.req, key, 0, value);
+	w->daemon[0]->ops->cas(w->daemon[0], &a.req, key, 0, NULL, value);
 	memset(key, 'z', sizeof(key) - 1);
 	memset(value, 'z', sizeof(value) - 1);
 	wait_for(w, &a);
@@ -432,6 +455,7 @@ static const struct CMUnitTest promises[] = {
 	promise(change_and_delete_of_a_missing_key_are_stale),
 	promise(a_value_that_came_back_does_not_bring_its_version_back),
 	promise(versions_come_from_one_counter_of_the_whole_store),
+	promise(cas_with_the_wrong_value_changes_nothing),
 	promise(of_racing_changes_exactly_one_wins),
 	promise(list_gives_the_prefix_in_order_and_nothing_else),
 	promise(the_largest_value_fits_and_a_larger_one_is_refused),

@@ -174,7 +174,7 @@ static void store_case(struct shard *s, void *ctx)
 	if (!set_up(s, x, store_begin))
 		return;
 	s->count[RUNS] = 1;
-	store->ops->cas(store, &put.q, "volume/db42", 0, "once");
+	store->ops->cas(store, &put.q, "volume/db42", 0, NULL, "once");
 	s->count[TOLD] = (uint64_t)(int64_t)wait_for(&put);
 	store->ops->get(store, &get.q, "volume/db42");
 	rc = wait_for(&get);

@@ -343,7 +343,7 @@ static void write_record(struct sim_world *sim, void *ctx)
 	hf_assert(hf_record_encode(&c->record, &text) == 0);
 	c->create_req = (struct hf_cluster_req){ .done = on_created, .ctx = c };
 	c->is_creating = true;
-	store->ops->cas(store, &c->create_req, "volume/vol", 0, text);
+	store->ops->cas(store, &c->create_req, "volume/vol", 0, NULL, text);
 	free(text);
 }
 

@@ -56,6 +56,7 @@ struct request {
 	struct hf_cluster_req *q;
 	enum request_kind kind;
 	char key[HF_CLUSTER_KEY_MAX];
+	char *was;			/* NULL: any */
 	char *value;			/* NULL: delete */
 	uint64_t ver;
 	uint32_t refs;			/* events to come */
@@ -220,7 +221,7 @@ static void do_cas(struct sim_world *w, struct request *r)
 	size_t at = find(s, r->key, &is_there);
 	uint64_t ver = is_there ? s->entry[at].ver : 0;
 
-	if (ver != r->ver || (!is_there && !r->value)) {
+	if (ver != r->ver || (!is_there && !r->value) || (is_there && r->was && strcmp(s->entry[at].value, r->was))) {
 		r->result = -ESTALE;
 		return;
 	}
@@ -288,6 +289,7 @@ static void request_put(struct request *r)
 		return;
 	hf_list_del(&r->link);
 	clear(&r->out);
+	free(r->was);
 	free(r->value);
 	free(r);
 }
@@ -416,7 +418,7 @@ static void send(struct sim_world *w, struct request *r)
 }
 
 static void request(struct hf_cluster *c, struct hf_cluster_req *q, enum request_kind kind, const char *key,
-		    const char *value, uint64_t ver)
+		    const char *was, const char *value, uint64_t ver)
 {
 	struct daemon *h = hf_container_of(c, struct daemon, base);
 	struct sim_world *w = h->host->world;
@@ -435,35 +437,36 @@ static void request(struct hf_cluster *c, struct hf_cluster_req *q, enum request
 		return;
 	}
 	memcpy(r->key, key, strlen(key) + 1);
+	r->was = was ? strdup(was) : NULL;
 	r->value = value ? strdup(value) : NULL;
 	send(w, r);
 }
 
 static void cluster_get(struct hf_cluster *c, struct hf_cluster_req *q, const char *key)
 {
-	request(c, q, REQUEST_GET, key, NULL, 0);
+	request(c, q, REQUEST_GET, key, NULL, NULL, 0);
 }
 
 static void cluster_list(struct hf_cluster *c, struct hf_cluster_req *q, const char *prefix)
 {
-	request(c, q, REQUEST_LIST, prefix, NULL, 0);
+	request(c, q, REQUEST_LIST, prefix, NULL, NULL, 0);
 }
 
 static void cluster_cas(struct hf_cluster *c, struct hf_cluster_req *q, const char *key, uint64_t ver,
-			const char *value)
+			const char *was, const char *value)
 {
-	request(c, q, REQUEST_CAS, key, value, ver);
+	request(c, q, REQUEST_CAS, key, was, value, ver);
 }
 
 static void cluster_announce(struct hf_cluster *c, struct hf_cluster_req *q, const char *host)
 {
 	hf_assert(strlen(host) < HF_NAME_MAX);
-	request(c, q, REQUEST_ANNOUNCE, host, NULL, 0);
+	request(c, q, REQUEST_ANNOUNCE, host, NULL, NULL, 0);
 }
 
 static void cluster_alive(struct hf_cluster *c, struct hf_cluster_req *q, const char *host)
 {
-	request(c, q, REQUEST_ALIVE, host, NULL, 0);
+	request(c, q, REQUEST_ALIVE, host, NULL, NULL, 0);
 }
 
 static void cluster_watch(struct hf_cluster *c, struct hf_cluster_watch *x)

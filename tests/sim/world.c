@@ -321,7 +321,7 @@ static void on_made(struct hf_admin_call *call, int result, const char *words)
 	hf_assert(hf_record_encode(&v->record, &text) == 0);
 	v->create_req.done = on_created;
 	v->create_req.ctx = v;
-	c->ops->cas(c, &v->create_req, hf_record_volume_key(v->record.name, key), 0, text);
+	c->ops->cas(c, &v->create_req, hf_record_volume_key(v->record.name, key), 0, NULL, text);
 	free(text);
 }
 

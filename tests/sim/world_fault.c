@@ -4,7 +4,8 @@
  *
  * The budget: at most as many hosts down at once as every volume tolerates, and one victim whose disk may do anything,
  * only if each volume with a leg on it never goes below tolerance 1. An unlimited seed has no budget: disks rot, fail
- * and lose whole legs everywhere. Lies that nobody can notice (a sync that was not one) stay with the victim. Each step
+ * and lose whole legs everywhere. Lies that nobody can notice (a sync that was not one, a leg as it was before) stay
+ * with the victim of a seed that has a budget: when all others are lost as well, nobody could know better. Each step
  * draws from a stream of its own, so that a step left out leaves the others as they are.
  */
 #include "sim/world_int.h"
@@ -164,7 +165,7 @@ void world_set_rates(struct world *w)
 		if (i == w->victim)
 			invariants_distrust(w->invariants, i);
 		if (i == w->victim || (w->result->unlimited && world_random(w, RND_RATES, 2)))
-			rate_disk(w, c, i == w->victim);
+			rate_disk(w, c, i == w->victim && !w->result->unlimited);
 		for (int f = 0; f < SIM_FAULT_COUNT; f++)
 			if (w->o->without >> f & 1)
 				c->ppm[f] = 0;
@@ -249,7 +250,7 @@ static void change_disk(struct world *w, uint32_t step, uint32_t host)
 			world_say(w, "host %u: %s is blank", host, name);
 		break;
 	case 2:
-		if (w->images > 0) {
+		if (w->images > 0 && !w->result->unlimited) {
 			sim_disk_restore(w->sim, w->image[draw(w, step, w->images)]);
 			world_say(w, "host %u: a leg is as it was before", host);
 		}

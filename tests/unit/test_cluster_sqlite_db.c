@@ -149,7 +149,7 @@ static void test_a_file_that_was_swapped_under_us_is_noticed(void **state)
 	snprintf(aside, sizeof(aside), "%s.old", f->path);
 	assert_int_equal(rename(f->path, aside), 0);
 	assert_int_equal(hf_sqlite_db_get(&db, "cluster", &rows), -EUCLEAN);
-	assert_int_equal(hf_sqlite_db_cas(&db, "volume/a", 0, "x", &ver), -EUCLEAN);
+	assert_int_equal(hf_sqlite_db_cas(&db, "volume/a", 0, NULL, "x", &ver), -EUCLEAN);
 	hf_sqlite_db_close(&db);
 }
 
@@ -187,7 +187,7 @@ static void test_daemons_that_start_together_make_one_store(void **state)
 			memset(&f->uuid, i + 1, sizeof(f->uuid));
 			snprintf(key, sizeof(key), "host/%d", i);
 			if (hf_sqlite_db_open(&db, f->path, &f->uuid, &err) < 0 ||
-			    hf_sqlite_db_cas(&db, key, 0, "x", &ver) < 0)
+			    hf_sqlite_db_cas(&db, key, 0, NULL, "x", &ver) < 0)
 				_exit(1);
 			hf_sqlite_db_close(&db);
 			_exit(0);
@@ -233,7 +233,7 @@ static void test_what_was_answered_survives_kill_9(void **state)
 				ver = rows.item[0].ver;
 			for (int i = 1;; i++) {
 				snprintf(text, sizeof(text), "%d", i);
-				if (hf_sqlite_db_cas(&db, "volume/a", ver, text, &ver) < 0 ||
+				if (hf_sqlite_db_cas(&db, "volume/a", ver, NULL, text, &ver) < 0 ||
 				    write(ends[1], &i, sizeof(i)) != sizeof(i))
 					_exit(1);
 			}

@@ -336,6 +336,27 @@ static void test_a_failed_member_that_must_stay_is_not_asked_again(void **state)
 	assert_int_equal(r->count[HF_ACT_PREPARE], asked);
 }
 
+/* One is away and comes back, the other has to be mended: only one of them can leave. */
+static void test_a_failed_member_leaves_before_one_that_is_away(void **state)
+{
+	(void)state;
+
+	r = rig_serving(1, 2, false, 1);
+	rig_down(r, 1);
+	while (!r->cas_asked)
+		rig_tick(r, 50 * HF_MS);
+	assert_false(r->v->proposal.leg[1].insync);
+	rig_down(r, 2);
+	rig_up(r, 2);
+	feed_promise(2, (struct hf_promise){ .result = HF_LEG_FAILED });
+	rig_cas(r, -ETIMEDOUT);			/* the change for leg 1 was lost on its way */
+	rig_settle(r);
+	while (!r->cas_asked)
+		rig_tick(r, 50 * HF_MS);
+	assert_true(r->v->proposal.leg[1].insync);
+	assert_false(r->v->proposal.leg[2].insync);
+}
+
 static void test_promises_that_cannot_be_are_refused(void **state)
 {
 	(void)state;
@@ -694,6 +715,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_resync_that_breaks_is_stopped, down),
 		cmocka_unit_test_teardown(test_a_member_that_comes_back_with_less_leaves_the_set, down),
 		cmocka_unit_test_teardown(test_a_failed_member_that_must_stay_is_not_asked_again, down),
+		cmocka_unit_test_teardown(test_a_failed_member_leaves_before_one_that_is_away, down),
 		cmocka_unit_test_teardown(test_promises_that_cannot_be_are_refused, down),
 		cmocka_unit_test_teardown(test_a_leg_of_a_newer_configuration_is_refused_by_who_serves, down),
 		cmocka_unit_test_teardown(test_slow_members_leave_one_at_a_time, down),

@@ -138,7 +138,7 @@ static void create(void)
 	is_created = false;
 	assert_int_equal(hf_record_encode(&record, &text), 0);
 	q.done = on_created;
-	agent[0].cluster->ops->cas(agent[0].cluster, &q, "volume/vol", 0, text);
+	agent[0].cluster->ops->cas(agent[0].cluster, &q, "volume/vol", 0, NULL, text);
 	free(text);
 	assert_true(wait_for(&is_created));
 	hf_agent_refresh(&agent[0]);

@@ -145,7 +145,7 @@ static void on_answer(struct hf_cluster_req *q, int result, const struct hf_clus
 	snprintf(value, sizeof(value), "%llu", (unsigned long long)dice(1000));
 	a->is_asking = count == 1;
 	if (count == 1)
-		a->life->cluster->ops->cas(a->life->cluster, q, items[0].key, items[0].ver, value);
+		a->life->cluster->ops->cas(a->life->cluster, q, items[0].key, items[0].ver, items[0].value, value);
 	(void)ver;
 }
 
@@ -167,7 +167,7 @@ static void on_timer(struct hf_timer *t)
 		a->req = (struct hf_cluster_req){ .done = on_answer, .ctx = a };
 		snprintf(key, sizeof(key), "key/%llu", (unsigned long long)dice(8));
 		if (dice(3) == 0)
-			c->ops->cas(c, &a->req, key, 0, "new");
+			c->ops->cas(c, &a->req, key, 0, NULL, "new");
 		else
 			c->ops->get(c, &a->req, key);
 	}

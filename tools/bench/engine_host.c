@@ -330,7 +330,7 @@ static void on_made(struct hf_admin_call *call, int result, const char *words)
 	hf_assert(hf_record_encode(&b->record, &text) == 0);
 	b->create.done = on_created;
 	b->create.ctx = b;
-	b->cluster->ops->cas(b->cluster, &b->create, hf_record_volume_key(VOLUME, key), 0, text);
+	b->cluster->ops->cas(b->cluster, &b->create, hf_record_volume_key(VOLUME, key), 0, NULL, text);
 	free(text);
 }
 

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+/* test_engine_agent - what a host makes of records that the cluster store shows it, in a small simulated cluster. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "format/record.h"
+#include "sim/cell.h"
+
+static uint64_t ver_of_volume(struct cell *c)
+{
+	char key[HF_RECORD_KEY_MAX];
+	uint64_t ver = 0;
+
+	assert_non_null(sim_cluster_peek(c->sim, hf_record_volume_key(c->record.name, key), &ver));
+	return ver;
+}
+
+static void order_promotion(struct sim_world *w, void *ctx)
+{
+	struct cell_host *h = ctx;
+	struct hf_agent_volume *av = hf_agent_find_volume(h->agent, h->cell->record.name);
+
+	(void)w;
+	assert_non_null(av);
+	hf_agent_promote(h->agent, av, false);
+}
+
+/*
+ * H26: somebody puts an old copy of the store back; hosts change it until its versions are beyond those of the true
+ * one, and then that is put back. The host that it names as primary was started meanwhile and has seen newer versions;
+ * nobody tells it.
+ */
+static void test_agent_believes_a_store_that_was_put_back(void **state)
+{
+	static struct cell c;
+	struct sim_cluster_state *old, *now;
+	uint64_t ver;
+
+	(void)state;
+	assert_true(cell_init(&c, 1, 1, 1) && cell_start_hosts(&c) && cell_create(&c) && cell_write(&c, 0, 4));
+	old = sim_cluster_save(c.sim);
+	assert_true(cell_promote(&c, 1) && cell_in_sync(&c, 2) && cell_write(&c, 4, 4) &&
+		    cell_kill(&c, 1, SIM_KILL_PROCESS));
+	now = sim_cluster_save(c.sim);
+	ver = ver_of_volume(&c);
+	sim_cluster_restore(c.sim, old);
+	for (int i = 0; i < 20 && ver_of_volume(&c) <= ver; i++) {
+		sim_call(c.sim, 0, sim_now(c.sim), order_promotion, &c.host[0]);
+		sim_run(c.sim, sim_now(c.sim) + 2 * HF_SEC);
+	}
+	assert_true(ver_of_volume(&c) > ver);
+	assert_true(cell_restart(&c, 1));
+	assert_true(cell_kill(&c, 0, SIM_KILL_PROCESS));
+	sim_run(c.sim, sim_now(c.sim) + HF_SEC);
+	sim_cluster_restore(c.sim, now);
+	for (int i = 0; i < 60 && !cell_serving(&c); i++)
+		sim_run(c.sim, sim_now(c.sim) + HF_SEC);
+	assert_non_null(cell_serving(&c));
+	assert_string_equal(cell_serving(&c)->core->record.primary, "hostB");
+	assert_true(cell_check(&c));
+	assert_string_equal(c.failure, "");
+	sim_cluster_state_free(old);
+	sim_cluster_state_free(now);
+}
+
+/*
+ * H26: the true store is put back while its version of the record is the one that a host knows from the old copy: what
+ * that host makes of its own does not replace a record that it never saw.
+ */
+static void test_agent_does_not_claim_over_a_record_that_it_never_saw(void **state)
+{
+	static struct cell c;
+	struct sim_cluster_state *old, *now;
+	const struct hf_agent_volume *av;
+	char key[HF_RECORD_KEY_MAX], *text;
+	uint64_t ver;
+
+	(void)state;
+	assert_true(cell_init(&c, 1, 1, 1) && cell_start_hosts(&c) && cell_create(&c) && cell_write(&c, 0, 4));
+	old = sim_cluster_save(c.sim);
+	/* The set changes, so that legs refuse the old copy, whatever is claimed in it. */
+	assert_true(cell_kill(&c, 1, SIM_KILL_PROCESS) && cell_write(&c, 0, 4) && cell_restart(&c, 1) &&
+		    cell_in_sync(&c, 2) && cell_promote(&c, 1) && cell_kill(&c, 1, SIM_KILL_PROCESS));
+	now = sim_cluster_save(c.sim);
+	ver = ver_of_volume(&c);
+	text = strdup(sim_cluster_peek(c.sim, hf_record_volume_key(c.record.name, key), NULL));
+	sim_cluster_restore(c.sim, old);
+	sim_call(c.sim, 0, sim_now(c.sim), order_promotion, &c.host[0]);
+	av = hf_agent_find_volume(c.host[0].agent, c.record.name);
+	assert_non_null(av);
+	for (int i = 0; i < 60000 && (av->run || av->ver != ver || ver_of_volume(&c) != ver); i++)
+		sim_run(c.sim, sim_now(c.sim) + HF_MS);
+	assert_true(!av->run && av->ver == ver && ver_of_volume(&c) == ver);
+	assert_string_equal(av->record.primary, "hostA");
+	sim_cluster_restore(c.sim, now);
+	sim_run(c.sim, sim_now(c.sim) + 30 * HF_SEC);
+	assert_string_equal(sim_cluster_peek(c.sim, key, NULL), text);
+	free(text);
+	sim_cluster_state_free(old);
+	sim_cluster_state_free(now);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_agent_believes_a_store_that_was_put_back),
+		cmocka_unit_test(test_agent_does_not_claim_over_a_record_that_it_never_saw),
+	};
+
+	hf_log_init(NULL, NULL, HF_LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

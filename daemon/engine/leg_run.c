@@ -319,15 +319,12 @@ static void serve_adopt(struct hf_leg_run *l)
 		return;
 	}
 	if (plan->reset) {
-		struct hf_store_status st;
-
-		hf_store_status(l->store, &st);
 		l->reset = (struct hf_store_reset){
 			.keep = plan->keep,
 			.base_epoch = plan->need_chain ? epoch : plan->base_epoch,
 			.base_seq = plan->base,
 			.base_chain = plan->need_chain ? chain : plan->base_chain,
-			.size_blocks = plan->need_chain ? st.size_blocks : plan->size_blocks,
+			.size_blocks = plan->need_chain ? 0 : plan->size_blocks,
 			.state = plan->state,
 			.wipe = plan->state.inconsistent && plan->state.resync_from == 0,
 			.done = on_adopt_reset,

@@ -662,8 +662,9 @@ static void reset_next(struct hf_store *s)
 		s->reset_step = RESET_APPLY;
 		if (s->commit < s->last)	/* last is what is kept */
 			s->commit = s->last;
-		hf_leg_visible(s);
-		hf_leg_resize(s, x->size_blocks);
+		hf_leg_visible(s);		/* and with it a RESIZE that was not committed yet */
+		if (x->size_blocks)
+			hf_leg_resize(s, x->size_blocks);
 		hf_leg_apply_start(s);
 		break;
 	case RESET_APPLY:

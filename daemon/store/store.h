@@ -128,7 +128,7 @@ struct hf_store_reset {
 	hf_epoch base_epoch;
 	hf_seq base_seq;
 	uint32_t base_chain;
-	uint64_t size_blocks;		/* the volume's size at base */
+	uint64_t size_blocks;		/* the volume's size at base; 0: as the kept entries say */
 	struct hf_leg_state state;
 	/* first drop all content: every block reads as zeros, all space is given back */
 	bool wipe;

@@ -222,7 +222,7 @@ static void on_reset(struct hf_store_reset *r, int result)
 static bool reset(struct fuzz_leg *l, const struct hf_store_status *st, bool wipe)
 {
 	struct hf_store_reset r = { .keep = st->commit, .base_seq = st->commit, .wipe = wipe,
-				    .size_blocks = st->size_blocks, .state = *hf_store_state(l->s),
+				    .size_blocks = wipe ? st->size_blocks : 0, .state = *hf_store_state(l->s),
 				    .done = on_reset };
 
 	if (hf_store_chain(l->s, st->commit, &r.base_epoch, &r.base_chain))

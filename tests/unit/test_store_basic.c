@@ -495,6 +495,29 @@ static void test_reset_keeps_or_wipes_and_goes_on_after_its_base(void **state)
 	}
 }
 
+/* A suspect leg goes on behind what it has: what was not committed yet when it was reset counts, its size as well. */
+static void test_reset_keeps_a_growth_that_was_not_committed(void **state)
+{
+	struct hf_store_reset x = { .keep = 2, .base_epoch = 1, .base_seq = 2 };
+	(void)state;
+
+	begin(1, LOG_BYTES);
+	append(HF_OP_WRITE, 0, 1);
+	append(HF_OP_RESIZE, 2 * BLOCKS, 0);
+	hf_store_commit(leg.s, 1);
+	assert_int_equal(status().size_blocks, BLOCKS);
+	x.base_chain = leg.chain;
+	x.state = epoch_from(3);
+	assert_int_equal(leg_sim_reset(&leg, &x), 0);
+	for (uint32_t round = 0; round < 2; round++) {
+		assert_int_equal(status().size_blocks, 2 * BLOCKS);
+		assert_int_equal(status().commit, 2);
+		assert_block(0, 1);
+		reopen();
+	}
+	end();
+}
+
 static void test_a_full_log_says_so_and_tells_when_there_is_room(void **state)
 {
 	(void)state;
@@ -784,6 +807,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_what_was_truncated_does_not_come_back, teardown),
 		cmocka_unit_test_teardown(test_durable_names_no_seq_that_only_a_cut_entry_had, teardown),
 		cmocka_unit_test_teardown(test_reset_keeps_or_wipes_and_goes_on_after_its_base, teardown),
+		cmocka_unit_test_teardown(test_reset_keeps_a_growth_that_was_not_committed, teardown),
 		cmocka_unit_test_teardown(test_a_full_log_says_so_and_tells_when_there_is_room, teardown),
 		cmocka_unit_test_teardown(test_a_flipped_block_is_bad_and_never_wrong, teardown),
 		cmocka_unit_test_teardown(test_another_or_a_damaged_leg_is_refused, teardown),

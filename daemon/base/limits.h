@@ -22,7 +22,7 @@
 #define HF_VOLUME_BLOCKS_MAX (1ull << 34) /* blocks: 64 TiB */
 
 /* In flight. */
-#define HF_IN_FLIGHT_MAX (4u << 20)	/* payload of one volume between admission and commit */
+#define HF_IN_FLIGHT_MAX (4u << 20)	/* bytes in a log, of one volume, between admission and commit */
 #define HF_WINDOW 1024u			/* ops of one volume between admission and release; power of two */
 #define HF_EPOCHS_MAX 64u		/* epoch starts that a leg remembers (R6, H11) */
 #define HF_FRAME_PAYLOAD_MAX (1u << 20)	/* bytes behind one wire header */

@@ -85,7 +85,7 @@ struct hf_agent_params {
 	int listen_fd;
 	size_t pool_bytes;		/* payload buffers */
 	uint32_t log_bytes;		/* of the legs that are made here; 0: the store chooses */
-	uint32_t in_flight_max;		/* hf_host's; 0: HF_IN_FLIGHT_MAX. Below the log of every leg */
+	uint32_t in_flight_max;		/* hf_host's; 0: HF_IN_FLIGHT_MAX. At most a quarter of every leg's log */
 };
 
 struct hf_agent {

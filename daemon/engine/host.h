@@ -33,7 +33,8 @@ struct hf_host_ops {
 struct hf_host {
 	struct hf_reactor *r;
 	struct hf_buf_pool *pool;
-	uint32_t in_flight_max;		/* bytes of one volume from admission to commit; every leg's log holds more */
+	/* bytes that ops of one volume take in a log, from admission to commit; at most a quarter of every leg's log */
+	uint32_t in_flight_max;
 	char name[HF_NAME_MAX];
 	struct hf_uuid cluster, instance;
 	const struct hf_host_ops *ops;

@@ -197,6 +197,7 @@ static void admit_op(struct hf_volume_run *v, struct hf_request *q)
 	}
 	if (q->kind == HF_REQUEST_ZERO)	/* no payload, but as much memory of the log as small writes over it */
 		s->bytes = hf_op_chunks(e.type, e.lba, e.nblocks) * 512;
+	s->bytes += HF_BLOCK;		/* alone in a batch of the log, it takes up to a page more */
 	v->in_flight += s->bytes;
 	s->req = q;
 	q->priv[1] = (void *)(uintptr_t)now_of(v);

@@ -39,7 +39,7 @@ struct hf_slot {
 	struct hf_buf *buf;		/* WRITE: plaintext blocks */
 	struct hf_request *req;		/* to answer at commit; NULL: none */
 	bool lost;			/* loaded, but its content is given up: no buf */
-	uint32_t bytes;			/* of payload, until it is committed */
+	uint32_t bytes;			/* that a leg's log needs for it at most, until it is committed */
 };
 
 #define HF_READS_MAX 1024u
@@ -112,7 +112,7 @@ struct hf_volume_run {
 	struct hf_list finished;	/* struct hf_request: to be answered in the complete task; result in priv[0] */
 	struct hf_list sessions;	/* struct hf_session */
 	struct hf_session *writer;
-	uint64_t in_flight;		/* bytes admitted and not committed: less than any leg's log holds */
+	uint64_t in_flight;		/* such bytes of all: less than any leg's log holds */
 	hf_seq answered;		/* requests of ops <= this were answered */
 	void (*resized)(void *ctx, struct hf_volume_run *v, int result);
 	void *resized_ctx;

@@ -120,7 +120,7 @@ static void start_host(struct cell *c, uint32_t i)
 	struct cell_host *h = &c->host[i];
 	struct hf_reactor *r = sim_host_start(c->sim, i);
 	struct hf_agent_params p = { .domain = "rack", .leg_dir = "legs", .pool_bytes = 2 << 20,
-				     .log_bytes = LOG_BYTES, .in_flight_max = LOG_BYTES / 2 };
+				     .log_bytes = LOG_BYTES, .in_flight_max = LOG_BYTES / 4 };
 	char name[HF_NAME_MAX], addr[HF_ADDR_MAX];
 	struct hf_errmsg err;
 

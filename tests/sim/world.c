@@ -96,7 +96,7 @@ void world_start_host(struct world *w, uint32_t i)
 	struct host *h = &w->host[i];
 	struct hf_reactor *r = sim_host_start(w->sim, i);
 	struct hf_agent_params p = { .domain = "rack", .leg_dir = "legs", .pool_bytes = 2 << 20,
-				     .log_bytes = w->log_bytes, .in_flight_max = w->log_bytes / 2 };
+				     .log_bytes = w->log_bytes, .in_flight_max = w->log_bytes / 4 };
 	char name[HF_NAME_MAX], addr[HF_ADDR_MAX];
 	struct hf_errmsg err;
 

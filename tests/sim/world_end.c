@@ -33,6 +33,27 @@ static int explain_legs(const struct hf_volume_run *run, char *text, size_t room
 	return n;
 }
 
+/* A leg that is open, as its host sees it. */
+static void say_leg(struct vol *v, uint32_t i)
+{
+	struct world *w = v->world;
+	uint32_t h = v->host_of[i];
+	struct hf_store_status st;
+	const struct hf_agent_leg *l;
+	struct hf_record r;
+
+	if (!world_is_up(w, h) || !w->host[h].ready || !world_record(v, &r))
+		return;
+	l = hf_agent_find_leg(w->host[h].agent, &r.leg[i].uuid);
+	if (!l || l->state != HF_AGENT_LEG_OPEN)
+		return;
+	hf_store_status(l->run.store, &st);
+	world_say(w, "leg %u on host %u: log %llu to %llu, commit %llu, applied %llu, %u of %u bytes; %u held%s%s",
+		  i, h, (unsigned long long)st.first_seq, (unsigned long long)st.last_seq,
+		  (unsigned long long)st.commit, (unsigned long long)st.applied, st.log_used, st.log_bytes,
+		  l->run.held_bytes, l->run.failed ? ", failed: " : "", l->run.failed ? l->run.fail_why : "");
+}
+
 static void explain_stuck(struct vol *v)
 {
 	struct world *w = v->world;
@@ -53,6 +74,8 @@ static void explain_stuck(struct vol *v)
 			  (unsigned long long)x->commit, x->suspect ? " suspect" : "",
 			  x->inconsistent ? " inconsistent" : "");
 	}
+	for (uint32_t i = 0; i < v->record.leg_count && w->o->verbose; i++)
+		say_leg(v, i);
 	for (uint32_t i = 0; i < w->hosts && n < sizeof(text); i++) {
 		const struct hf_agent *a = w->host[i].agent;
 

@@ -327,9 +327,30 @@ const char *__asan_default_options(void)
 	return "detect_leaks=0";
 }
 
+/*
+ * Each of many small writes may be a batch of its own in a log, rounded up to pages: what is let in while nothing can
+ * be committed fits, whatever else has to follow it there.
+ */
+static void test_volume_counts_what_writes_take_in_a_log(void **state)
+{
+	static struct hf_request q[100];
+	(void)state;
+
+	for (uint32_t i = 1; i < LEGS; i++) {
+		sim_net_cut(w, 0, i);
+		sim_net_cut(w, i, 0);
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		submit(&q[i], HF_REQUEST_WRITE);
+	sim_run(w, sim_now(w) + 100 * HF_MS);
+	assert_int_equal(v->core->committed, 0);
+	assert_int_equal(v->core->next - 1, agent[0].host.in_flight_max / (2 * HF_BLOCK));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_volume_counts_what_writes_take_in_a_log, begin, end),
 		cmocka_unit_test_setup_teardown(test_volume_refuses_a_second_writer, begin, end),
 		cmocka_unit_test_setup_teardown(test_volume_decodes_equal_versions_only, begin, end),
 		cmocka_unit_test_setup_teardown(test_volume_compares_what_it_decoded_with_its_checksum, begin, end),

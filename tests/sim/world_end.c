@@ -130,12 +130,12 @@ static void on_audited(struct hf_request *q, int result)
 		memcpy(a->plain + a->lba * HF_BLOCK, q->buf->data, (size_t)q->nblocks * HF_BLOCK);
 	else if (!w->result->unlimited)
 		world_fail(w, "%s: an audit read failed: %s", a->v->record.name, hf_strerror(result));
-	a->lba += q->nblocks;
+	if (result == 0)
+		a->lba += q->nblocks;
 	world_client_done(q, result);
-	if (a->lba < a->v->blocks && !w->failed && result == 0)
+	a->done = result || w->failed || a->lba == a->v->blocks;
+	if (!a->done)
 		audit_next(a);
-	else
-		a->done = true;
 }
 
 static void audit_next(struct audit *a)

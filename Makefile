@@ -55,7 +55,7 @@ core := decide.c entry.c insync.c leg.c volume.c volume_leg.c volume_op.c volume
 format := disk.c json_read.c record.c wire.c
 io := reactor.c reactor_uring.c uring_open.c sys.c jobs.c buf.c
 store := leg_apply.c leg_format.c leg_log.c leg_open.c leg_recover.c leg_super.c leg_table.c leg_view.c
-engine := agent.c agent_leg.c conn.c host.c leg_run.c peer.c volume_copy.c volume_read.c \
+engine := agent.c agent_leg.c agent_watch.c conn.c host.c leg_run.c peer.c volume_copy.c volume_read.c \
 	volume_run.c volume_send.c
 cluster := cluster_sqlite.c sqlite_db.c
 front := nbd_proto.c nbd_sock.c nbd_conn.c nbd_handshake.c nbd_transmit.c nbd_reply.c nbd_server.c

@@ -67,6 +67,7 @@ void hf_daemon_dry_run(struct hf_daemon *d, struct hf_ctl_call *call, const stru
 
 /* daemon_volume.c */
 void hf_daemon_volume_create(void *ctx, struct hf_ctl_call *call, const struct hf_volume_create_args *args);
+void hf_daemon_volume_set(void *ctx, struct hf_ctl_call *call, const struct hf_volume_set_args *args);
 void hf_daemon_volume_resize(void *ctx, struct hf_ctl_call *call, const struct hf_volume_resize_args *args);
 void hf_daemon_volume_delete(void *ctx, struct hf_ctl_call *call, const struct hf_volume_delete_args *args);
 

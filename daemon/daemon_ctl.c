@@ -280,6 +280,7 @@ const struct hf_ctl_ops hf_daemon_ops = {
 	.volume_list = volume_list,
 	.volume_show = volume_show,
 	.volume_resize = hf_daemon_volume_resize,
+	.volume_set = hf_daemon_volume_set,
 	.volume_delete = hf_daemon_volume_delete,
 	.status = status,
 	.why = why,

@@ -99,6 +99,7 @@ static void fill_record(struct hf_daemon *d, const struct hf_volume_create_args 
 		r->leg[i].frag = a->local_full && i == 0 ? HF_FRAG_FULL : (uint8_t)frag++;
 		r->leg[i].insync = true;
 	}
+	r->auto_failover = a->auto_failover;
 	if (a->min_tolerance != HF_TOLERANCE_DEFAULT) {
 		r->min_tolerance = (uint8_t)a->min_tolerance;
 	} else {
@@ -335,6 +336,103 @@ void hf_daemon_volume_resize(void *ctx, struct hf_ctl_call *call, const struct h
 			    "another resize is under way, or its log is full", "try again");
 		free(x);
 	}
+}
+
+/* A change of the record that the primary need not make: it finds it there. */
+
+struct setting {
+	struct hf_daemon *d;
+	struct hf_ctl_call *call;
+	struct hf_volume_set_args args;
+	struct hf_cluster_req req;
+	uint32_t tries;
+};
+
+static void setting_failed(struct setting *x, int result)
+{
+	hf_ctl_fail(x->call, hf_ctl_code_of(result), "set volume", x->args.name,
+		    result == -ENOENT	? "there is no such volume"
+		    : result == -ESTALE ? "its record keeps changing"
+					: hf_strerror(result),
+		    result == -ENOENT ? "see holdfast volume list" : "try again");
+	free(x);
+}
+
+static void on_setting_read(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			    uint64_t ver);
+
+static void read_setting(struct setting *x)
+{
+	char key[HF_RECORD_KEY_MAX];
+
+	x->req.done = on_setting_read;
+	x->d->cluster->ops->get(x->d->cluster, &x->req, hf_record_volume_key(x->args.name, key));
+}
+
+static void on_set(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+		   uint64_t ver)
+{
+	struct setting *x = q->ctx;
+
+	(void)items;
+	(void)count;
+	(void)ver;
+	/* The answer may be lost: then it is read whether it is so now. */
+	if ((result == -ESTALE || result == -ETIMEDOUT) && ++x->tries < 5) {
+		read_setting(x);
+		return;
+	}
+	if (result) {
+		setting_failed(x, result);
+		return;
+	}
+	hf_events_add(x->d->events, "volume-set", x->args.name,
+		      json_pack("{s:s}", "failover", x->args.auto_failover ? "auto" : "manual"));
+	hf_ctl_reply(x->call, json_object());
+	free(x);
+}
+
+static void on_setting_read(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			    uint64_t ver)
+{
+	struct setting *x = q->ctx;
+	char key[HF_RECORD_KEY_MAX];
+	struct hf_errmsg err;
+	struct hf_record r;
+	char *text = NULL;
+
+	(void)count;
+	(void)ver;
+	if (result == 0)
+		result = hf_record_decode(items[0].value, &r, &err);
+	if (result) {
+		setting_failed(x, result);
+		return;
+	}
+	if (r.auto_failover == x->args.auto_failover) {
+		hf_ctl_reply(x->call, json_object());
+		free(x);
+		return;
+	}
+	r.auto_failover = x->args.auto_failover;
+	new_uuid(x->d, &r.nonce);
+	hf_assert(hf_record_encode(&r, &text) == 0);
+	x->req.done = on_set;
+	x->d->cluster->ops->cas(x->d->cluster, &x->req, hf_record_volume_key(r.name, key), items[0].ver,
+				items[0].value, text);
+	free(text);
+}
+
+void hf_daemon_volume_set(void *ctx, struct hf_ctl_call *call, const struct hf_volume_set_args *args)
+{
+	struct setting *x = calloc(1, sizeof(*x));
+
+	hf_assert(x);
+	x->d = ctx;
+	x->call = call;
+	x->args = *args;
+	x->req.ctx = x;
+	read_setting(x);
 }
 
 struct deletion {

@@ -84,6 +84,7 @@ static const struct column detail_columns[] = {
 	{ .title = "STATE", .key = "state" },
 	{ .title = "TOLERANCE", .key = "tolerance", .format = format_tolerance },
 	{ .title = "MIN TOLERANCE", .key = "min_tolerance" },
+	{ .title = "FAILOVER", .key = "failover" },
 	{ .title = "COMMITTED SEQ", .key = "committed" },
 	{ .title = "SESSIONS", .key = "sessions" },
 	{ .title = "WHY", .key = "why" },
@@ -128,8 +129,13 @@ static int finish_volume(const struct context *cx, struct answer *a)
 /* create */
 
 struct create_words {
-	const char *tenant, *size, *layout, *local, *hosts, *min_tolerance;
+	const char *tenant, *size, *layout, *local, *hosts, *min_tolerance, *failover;
 };
+
+static bool is_failover(const char *word)
+{
+	return strcmp(word, "auto") == 0 || strcmp(word, "manual") == 0;
+}
 
 /* "a,b,c" to a JSON array; NULL after a message. */
 static json_t *split_hosts(const char *text)
@@ -178,6 +184,8 @@ static int check_words(const struct create_words *w, const char *name, uint64_t 
 		rc = hf_number_parse("--min-tolerance", w->min_tolerance, 0, HF_LEGS_MAX, out_tolerance, &err);
 	if (rc == 0 && w->local && strcmp(w->local, "full") != 0 && strcmp(w->local, "none") != 0)
 		rc = hf_fail(&err, -EINVAL, "--local is 'full' or 'none', not '%s'", w->local);
+	if (rc == 0 && !is_failover(w->failover))
+		rc = hf_fail(&err, -EINVAL, "--failover is 'auto' or 'manual', not '%s'", w->failover);
 	return rc < 0 ? complain(HF_EXIT_USAGE, "%s", err.text) : 0;
 }
 
@@ -192,7 +200,7 @@ static struct answer create_at(const struct context *cx, const struct daemons *a
 
 int cmd_volume_create(struct context *cx, const struct command *self, int argc, char **argv)
 {
-	struct create_words w = { .local = "none" };
+	struct create_words w = { .local = "none", .failover = "manual" };
 	const struct option_spec specs[] = {
 		{ "--tenant", OPTION_TEXT, &w.tenant },
 		{ "--size", OPTION_TEXT, &w.size },
@@ -200,6 +208,7 @@ int cmd_volume_create(struct context *cx, const struct command *self, int argc, 
 		{ "--local", OPTION_TEXT, &w.local },
 		{ "--hosts", OPTION_TEXT, &w.hosts },
 		{ "--min-tolerance", OPTION_TEXT, &w.min_tolerance },
+		{ "--failover", OPTION_TEXT, &w.failover },
 		{ NULL, OPTION_FLAG, NULL },
 	};
 	uint64_t size = 0, tolerance = 0;
@@ -217,6 +226,7 @@ int cmd_volume_create(struct context *cx, const struct command *self, int argc, 
 		return code;
 	args = json_pack("{s:s, s:s, s:I, s:s, s:s}", "name", words.at[0], "tenant", w.tenant, "size", (json_int_t)size,
 			 "layout", w.layout, "local", w.local);
+	json_object_set_new(args, "auto_failover", json_boolean(strcmp(w.failover, "auto") == 0));
 	if (w.min_tolerance)
 		json_object_set_new(args, "min_tolerance", json_integer((json_int_t)tolerance));
 	if (w.hosts) {
@@ -302,6 +312,29 @@ int cmd_volume_resize(struct context *cx, const struct command *self, int argc, 
 	a = client_call_primary(cx, &all, words.at[0], "volume.resize",
 				json_pack("{s:s, s:I}", "name", words.at[0], "size", (json_int_t)size), true);
 	return finish_volume(cx, &a);
+}
+
+int cmd_volume_set(struct context *cx, const struct command *self, int argc, char **argv)
+{
+	const char *failover = NULL;
+	const struct option_spec specs[] = { { "--failover", OPTION_TEXT, &failover }, { NULL, OPTION_FLAG, NULL } };
+	struct operands words;
+	struct daemons all;
+	struct answer a;
+	int code = parse_volume(cx, self, argc, argv, specs, &words, &all);
+
+	if (code)
+		return code;
+	if (!failover || !is_failover(failover))
+		return complain(HF_EXIT_USAGE, "volume set needs --failover auto or --failover manual");
+	a = client_call_any(cx, &all, "volume.set", json_pack("{s:s, s:b}", "name", words.at[0], "auto_failover",
+							      strcmp(failover, "auto") == 0));
+	if (a.exit_code != HF_EXIT_OK)
+		return answer_complain(cx, &a);
+	if (cx->json)
+		output_json(a.result);
+	answer_fini(&a);
+	return HF_EXIT_OK;
 }
 
 int cmd_volume_delete(struct context *cx, const struct command *self, int argc, char **argv)

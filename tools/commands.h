@@ -10,6 +10,7 @@
 int cmd_volume_create(struct context *cx, const struct command *self, int argc, char **argv);
 int cmd_volume_list(struct context *cx, const struct command *self, int argc, char **argv);
 int cmd_volume_show(struct context *cx, const struct command *self, int argc, char **argv);
+int cmd_volume_set(struct context *cx, const struct command *self, int argc, char **argv);
 int cmd_volume_resize(struct context *cx, const struct command *self, int argc, char **argv);
 int cmd_volume_delete(struct context *cx, const struct command *self, int argc, char **argv);
 int cmd_host_list(struct context *cx, const struct command *self, int argc, char **argv);

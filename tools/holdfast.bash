@@ -37,10 +37,11 @@ _holdfast() {
 	--to) list=$(_holdfast_names host) ;;
 	--in) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
 	--faults)
-		list='kill-leg kill-primary restart-primary kill-two kill-in-turn kill-all freeze-primary'
+		list='kill-leg kill-primary lose-primary restart-primary kill-two kill-in-turn kill-all freeze-primary'
 		list+=' isolate-primary freeze-host deaf-host cut-host flip-bytes full-disk move'
 		;;
 	--local) list='full none' ;;
+	--failover) list='auto manual' ;;
 	--layout) list='1+1 2+1 2+2 4+1 4+2 8+2 8+3' ;;
 	--tenant | --size | --hosts | --min-tolerance | --timeout | -n) return ;;
 	--count | --time | --seed | --depth | --rate) return ;;
@@ -48,14 +49,15 @@ _holdfast() {
 		list='--dir --socket --json --timeout --help'
 		case "${words[0]-} ${words[1]-}" in
 		' ') list+=' status why volume host promote failover events metrics dev torture' ;;
-		'volume ') list='create list show resize delete' ;;
+		'volume ') list='create list show set resize delete' ;;
 		'host ') list='list show' ;;
 		'dev ') list='up down kill start status' ;;
 		'torture ')
 			list+=' --count --time --seed --faults --layout --local --size --hosts --depth --rate'
 			list+=' --in --keep'
 			;;
-		'volume create') list+=' --tenant --size --layout --local --hosts --min-tolerance' ;;
+		'volume create') list+=' --tenant --size --layout --local --hosts --min-tolerance --failover' ;;
+		'volume set') list+=" --failover $(_holdfast_names volume)" ;;
 		'volume resize') list+=" --size $(_holdfast_names volume)" ;;
 		'volume delete') list+=" --force $(_holdfast_names volume)" ;;
 		'volume show' | 'why ' | 'events ') list+=" $(_holdfast_names volume)" ;;

@@ -13,10 +13,12 @@ static const struct command commands[] = {
 	{ "status", "", "what is wrong, and what to do", cmd_status },
 	{ "why", "VOLUME", "why a volume is blocked or degraded, in one sentence", cmd_why },
 	{ "volume create",
-	  "VOLUME --tenant T --size 100G --layout 2+1 [--local full] [--hosts A,B,..] [--min-tolerance N]",
+	  "VOLUME --tenant T --size 100G --layout 2+1 [--local full] [--hosts A,B,..] [--min-tolerance N] "
+	  "[--failover auto]",
 	  "make a volume and serve it", cmd_volume_create },
 	{ "volume list", "", "all volumes", cmd_volume_list },
 	{ "volume show", "VOLUME", "one volume and its legs", cmd_volume_show },
+	{ "volume set", "VOLUME --failover auto|manual", "who promotes it when its primary is dead", cmd_volume_set },
 	{ "volume resize", "VOLUME --size 200G", "change a volume's size", cmd_volume_resize },
 	{ "volume delete", "VOLUME [--force]", "delete a volume and its data", cmd_volume_delete },
 	{ "host list", "", "all hosts", cmd_host_list },

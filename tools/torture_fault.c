@@ -121,6 +121,38 @@ static enum torture_end kill_primary(struct torture *t)
 	return end == TORTURE_DONE ? torture_start(t, old) : end;
 }
 
+static enum torture_end set_failover(struct torture *t, bool is_auto)
+{
+	struct answer a = client_call_any(&t->cx, &t->daemons, "volume.set",
+					  json_pack("{s:s, s:b}", "name", TORTURE_VOLUME, "auto_failover", is_auto));
+	enum torture_end end = a.exit_code == HF_EXIT_OK ? TORTURE_DONE
+							 : torture_fail(t, "failover cannot be set to %s",
+									is_auto ? "auto" : "manual");
+
+	answer_fini(&a);
+	return end;
+}
+
+/* Nobody gives an order: the others have to notice. */
+static enum torture_end lose_primary(struct torture *t)
+{
+	unsigned old = t->primary;
+	enum torture_end end = set_failover(t, true);
+
+	torture_say(t, "%s, then no command", t->host[old].name);
+	if (end == TORTURE_DONE)
+		end = torture_wait(t, torture_is_settled, "failover was set, and it is not settled", SETTLED_S);
+	load_expect_failover(t->load);
+	if (end == TORTURE_DONE)
+		end = torture_kill(t, old);
+	torture_note_tolerance(t, -2);
+	if (end == TORTURE_DONE)
+		end = wait_served(t);
+	if (end == TORTURE_DONE)
+		end = torture_start(t, old);
+	return end == TORTURE_DONE ? set_failover(t, false) : end;
+}
+
 /* The primary comes back at once and takes its volume again, without a command. */
 static enum torture_end restart_primary(struct torture *t)
 {
@@ -331,6 +363,7 @@ static const struct kind {
 } kinds[] = {
 	{ "kill-leg", 8, 1, kill_leg },
 	{ "kill-primary", 6, 1, kill_primary },
+	{ "lose-primary", 3, 1, lose_primary },
 	{ "restart-primary", 2, 0, restart_primary },
 	{ "kill-two", 2, 0, kill_two },
 	{ "kill-in-turn", 1, 0, kill_in_turn },

@@ -261,6 +261,12 @@
 	X(AGENT_NEWS_OF_OURS, "the record of a volume that is served here has changed") \
 	X(AGENT_LIST_FAILS, "the cluster store does not say which volumes there are") \
 	X(AGENT_STORE_PUT_BACK, "the cluster store shows a record that is not newer, and another") \
+	X(WATCH_OTHERS_HEAR_IT, "a primary that a host cannot reach is heard of by others") \
+	X(WATCH_TOO_FEW, "a primary seems dead, and a promotion would have to wait") \
+	X(WATCH_OTHERS_FIRST, "a primary is dead, and another host is the better one") \
+	X(WATCH_PROMOTES, "a host promotes a volume because its primary is dead") \
+	X(WATCH_OVER_BUDGET, "a volume has taken too many epochs") \
+	X(WATCH_SILENT, "a leg does not say when it heard of the primary") \
 	X(AGENT_START_AGAIN, "a host starts while the cluster store does not answer") \
 	X(AGENT_SELF_AGAIN, "a host does not know whether its own record was written") \
 	X(AGENT_LEG_MISSING, "a host does not find its leg") \

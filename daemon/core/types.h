@@ -145,6 +145,7 @@ struct hf_record {
 	uint64_t size_blocks;		/* as last committed, for those who look; the log's RESIZE ops rule */
 	struct hf_geometry geometry;
 	uint8_t min_tolerance;		/* f_min, in hosts (R4, H4) */
+	bool auto_failover;		/* hosts with a leg promote it by themselves when its primary is dead */
 	hf_epoch epoch;			/* 0: never served */
 	/*
 	 * Not 0: claimed, but not activated yet; the version that the first such claim replaced. Claims do not make a

@@ -69,6 +69,8 @@ struct hf_vleg {
 struct hf_extent {
 	uint64_t lba, nblocks;
 };
+
+#define HF_PREPARE_WAIT_NS (1 * HF_SEC)	/* for silent legs, before deciding without them */
 #define HF_RISK_MAX 1024u		/* extents */
 
 /* Times of each phase's end, absolute; 0: not reached. For the certificate. */

@@ -6,7 +6,6 @@
 #include "core/volume.h"
 
 /* Timing policy. */
-#define HF_PREPARE_WAIT_NS (1 * HF_SEC)		/* for silent legs, before deciding without them */
 #define HF_SURVEY_WAIT_NS (2 * HF_SEC)
 #define HF_ADOPT_WAIT_NS (1 * HF_SEC)
 #define HF_EVICT_DOWN_NS (300 * HF_MS)		/* a member without a connection, while ops wait for it */

@@ -193,11 +193,29 @@ static void run_volume_create(struct hf_ctl_call *call, const json_t *args)
 		hf_json_u64(&j, "min_tolerance", 0, HF_LEGS_MAX, &v);
 		a.min_tolerance = (int)v;
 	}
+	if (hf_json_has(&j, "auto_failover"))
+		hf_json_bool(&j, "auto_failover", &a.auto_failover);
 	check_create(&j, &a);
 	if (hf_json_end(&j) < 0)
 		refuse_args(call, "create volume", a.name, &err);
 	else
 		s->ops->volume_create(s->ctx, call, &a);
+}
+
+static void run_volume_set(struct hf_ctl_call *call, const json_t *args)
+{
+	const struct hf_ctl_service *s = service_of(call);
+	struct hf_volume_set_args a = { 0 };
+	struct hf_json_reader j;
+	struct hf_errmsg err;
+
+	hf_json_begin(&j, args, "args", &err);
+	read_name(&j, "name", a.name);
+	hf_json_bool(&j, "auto_failover", &a.auto_failover);
+	if (hf_json_end(&j) < 0)
+		refuse_args(call, "set volume", a.name, &err);
+	else
+		s->ops->volume_set(s->ctx, call, &a);
 }
 
 static void run_volume_resize(struct hf_ctl_call *call, const json_t *args)
@@ -298,6 +316,7 @@ const struct hf_ctl_command hf_ctl_commands[] = {
 	{ "volume.list", run_volume_list },
 	{ "volume.show", run_volume_show },
 	{ "volume.resize", run_volume_resize },
+	{ "volume.set", run_volume_set },
 	{ "volume.delete", run_volume_delete },
 	{ "status", run_status },
 	{ "why", run_why },

@@ -22,6 +22,7 @@ struct hf_volume_create_args {
 	struct hf_geometry geometry;
 	bool local_full; /* a full leg besides the fragments, on the first host: it becomes the primary */
 	int min_tolerance;		/* 0.., or HF_TOLERANCE_DEFAULT */
+	bool auto_failover;
 	/*
 	 * 0: the daemon chooses; else one host a leg, all different: exactly k+m, plus 1 (first) with local_full. They
 	 * may still not exist.
@@ -33,6 +34,11 @@ struct hf_volume_create_args {
 struct hf_volume_resize_args {
 	char name[HF_NAME_MAX];
 	uint64_t size_blocks;
+};
+
+struct hf_volume_set_args {
+	char name[HF_NAME_MAX];
+	bool auto_failover;
 };
 
 struct hf_volume_delete_args {
@@ -54,6 +60,7 @@ struct hf_ctl_ops {
 	void (*volume_show)(void *ctx, struct hf_ctl_call *call,
 			    const char *name); /* hf_volume_json(), also create, resize */
 	void (*volume_resize)(void *ctx, struct hf_ctl_call *call, const struct hf_volume_resize_args *args);
+	void (*volume_set)(void *ctx, struct hf_ctl_call *call, const struct hf_volume_set_args *args); /* {} */
 	void (*volume_delete)(void *ctx, struct hf_ctl_call *call, const struct hf_volume_delete_args *args); /* {} */
 	void (*status)(void *ctx, struct hf_ctl_call *call);		/* hf_status_json() */
 	void (*why)(void *ctx, struct hf_ctl_call *call, const char *name); /* hf_why_json() */

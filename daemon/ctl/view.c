@@ -70,6 +70,7 @@ void hf_volume_view_of_record(struct hf_volume_view *v, const struct hf_record *
 		.tolerance = hf_insync_tolerance(rec, hf_insync_members(rec)),
 		.tolerance_full = hf_insync_tolerance(rec, hf_insync_all(rec)),
 		.min_tolerance = rec->min_tolerance,
+		.auto_failover = rec->auto_failover,
 		.leg_count = rec->leg_count,
 	};
 	memcpy(v->name, rec->name, sizeof(v->name));
@@ -238,6 +239,7 @@ json_t *hf_volume_json(const struct hf_volume_view *v)
 	json_object_set_new(object, "tolerance", json_integer(v->tolerance));
 	json_object_set_new(object, "tolerance_full", json_integer(v->tolerance_full));
 	json_object_set_new(object, "min_tolerance", json_integer(v->min_tolerance));
+	json_object_set_new(object, "failover", json_string(v->auto_failover ? "auto" : "manual"));
 	json_object_set_new(object, "committed", v->live ? json_integer((json_int_t)v->committed) : json_null());
 	json_object_set_new(object, "sessions", v->live ? json_integer(v->sessions) : json_null());
 	json_object_set_new(object, "why", json_string(why));

@@ -59,6 +59,7 @@ struct hf_volume_view {
 	int tolerance;			/* hosts that may be lost right now; -1: not even readable */
 	int tolerance_full;		/* with every leg in sync */
 	uint8_t min_tolerance;
+	bool auto_failover;
 	hf_seq committed;		/* live only */
 	uint32_t sessions;		/* live only: clients, readers included */
 	uint32_t leg_count;

@@ -71,6 +71,7 @@ static void volume_free(struct hf_agent_volume *av)
 {
 	if (av->step)
 		av->step->av = NULL;
+	hf_agent_watch_end(av);
 	hf_list_del(&av->link);
 	free(av->text);
 	free(av);
@@ -202,6 +203,11 @@ static void start_volume(struct hf_agent *a, struct hf_agent_volume *av, bool fo
 	hf_info("volume %s: claiming epoch %llu", av->record.name, (unsigned long long)av->record.epoch + 1);
 	av->run = hf_volume_run_new(&a->host, a->cluster, &av->record, av->text, av->ver, forced, accept_loss,
 				    &volume_owner, a);
+}
+
+void hf_agent_start_volume(struct hf_agent *a, struct hf_agent_volume *av)
+{
+	start_volume(a, av, false, false);
 }
 
 static void step_over(struct hf_agent_volume *av)
@@ -530,6 +536,8 @@ static void on_tick(struct hf_timer *t)
 			ask_alive(a, hf_container_of(n, struct hf_agent_host, link));
 	hf_list_each(&a->volumes, n)
 		consider(a, hf_container_of(n, struct hf_agent_volume, link));
+	hf_list_each(&a->volumes, n)
+		hf_agent_watch(a, hf_container_of(n, struct hf_agent_volume, link));
 	hf_timer_set(a->r, &a->tick, hf_reactor_now(a->r) + TICK_NS);
 }
 

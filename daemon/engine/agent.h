@@ -39,6 +39,8 @@ struct hf_agent_leg {
 	bool deleting;
 };
 
+#define HF_AGENT_EPOCHS 8u		/* that a volume may take within ten minutes before people are asked */
+
 struct hf_agent_volume {
 	struct hf_list link;
 	struct hf_record record;
@@ -51,6 +53,14 @@ struct hf_agent_volume {
 	bool seen, gone;
 	struct hf_agent_step *step;	/* before the claim: the record and the old primary are asked */
 	void *stepping_down;		/* the call that waits for our run to end */
+	/* agent_watch.c */
+	struct hf_agent_round *round;	/* legs are asked when they last heard of the primary */
+	uint64_t round_ver;
+	hf_nsec ask_at, dead_since;
+	hf_epoch epoch_seen;
+	uint32_t epochs;		/* seen so far; the last of them when: */
+	hf_nsec epoch_at[HF_AGENT_EPOCHS];
+	bool budget_told;
 	char last_why[160];		/* why the last run ended */
 };
 
@@ -130,6 +140,13 @@ struct hf_agent_host *hf_agent_find_host(struct hf_agent *a, const char *name);
  * serving here, -EINPROGRESS.
  */
 int hf_agent_promote(struct hf_agent *a, struct hf_agent_volume *av, bool accept_loss);
+
+/* Claim the volume, as nobody ordered it: whoever else claims it first has it. */
+void hf_agent_start_volume(struct hf_agent *a, struct hf_agent_volume *av);
+
+/* agent_watch.c: time has passed; the volume is freed. */
+void hf_agent_watch(struct hf_agent *a, struct hf_agent_volume *av);
+void hf_agent_watch_end(struct hf_agent_volume *av);
 
 /* agent_leg.c */
 void hf_agent_open_leg(struct hf_agent *a, const struct hf_record *rec, uint32_t index);

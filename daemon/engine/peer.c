@@ -104,8 +104,10 @@ static void on_closed(struct hf_conn *c, const char *why)
 		hf_conn_fini(&p->far);
 		c = &p->conn;
 	}
-	if (p->state == HF_PEER_UP)
+	if (p->state == HF_PEER_UP) {
+		p->heard_at = p->conn.last_rx;
 		hf_info("peer %s: connection lost: %s", p->name, why);
+	}
 	hf_conn_fini(c);
 	lost(p, why);
 }

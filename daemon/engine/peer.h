@@ -19,6 +19,7 @@ struct hf_peer {
 	uint32_t tries;
 	uint64_t gen;			/* of the current connection */
 	hf_nsec dialled_at, retry_at, ping_at, up_at;
+	hf_nsec heard_at;		/* the last time on the last connection that was up; 0: none was */
 	const char *why;		/* why it is not up */
 	struct hf_conn conn;		/* valid from HELLO to CLOSING */
 	struct hf_conn far;		/* local: the side that the legs answer on */

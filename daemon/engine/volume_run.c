@@ -740,7 +740,11 @@ struct hf_volume_run *hf_volume_run_new(struct hf_host *h, struct hf_cluster *c,
 	for (uint32_t i = 0; i < record->leg_count; i++) {
 		struct hf_event up = { .kind = HF_EV_LEG_UP, .leg = i, .gen = v->peer[i]->gen };
 
-		if (hf_peer_is_up(v->peer[i]))
+		if (!hf_peer_is_up(v->peer[i]))
+			up.kind = HF_EV_LEG_DOWN;
+		/* A host that was silent for as long as a promotion waits has been waited for. */
+		if (hf_peer_is_up(v->peer[i]) ||
+		    (v->peer[i]->heard_at && now_of(v) >= v->peer[i]->heard_at + HF_PREPARE_WAIT_NS))
 			hf_volume_run_step(v, &up);
 	}
 	return v;

@@ -176,13 +176,14 @@ int hf_record_encode(const struct hf_record *rec, char **out_text)
 	hf_assert(hf_record_check(rec, NULL) == 0);
 	for (uint32_t i = 0; i < rec->leg_count; i++)
 		json_array_append_new(legs, leg_json(&rec->leg[i]));
-	return dump(json_pack("{s:i, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:i, s:i, s:i, s:I, s:I, s:o, s:s, s:o}",
+	return dump(json_pack("{s:i, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:i, s:i, s:i, s:b, s:I, s:I, s:o, s:s, s:o}",
 			      "format", FORMAT, "cluster", uuid_json(&rec->cluster), "volume", uuid_json(&rec->volume),
 			      "lineage", uuid_json(&rec->lineage), "nonce", uuid_json(&rec->nonce), "name", rec->name,
 			      "tenant", rec->tenant, "size_blocks", (json_int_t)rec->size_blocks, "k", rec->geometry.k,
-			      "m", rec->geometry.m, "min_tolerance", rec->min_tolerance, "epoch",
-			      (json_int_t)rec->epoch, "claimed_from", (json_int_t)rec->claimed_from, "incarnation",
-			      uuid_json(&rec->incarnation), "primary", rec->primary, "legs", legs),
+			      "m", rec->geometry.m, "min_tolerance", rec->min_tolerance, "auto_failover",
+			      rec->auto_failover, "epoch", (json_int_t)rec->epoch, "claimed_from",
+			      (json_int_t)rec->claimed_from, "incarnation", uuid_json(&rec->incarnation), "primary",
+			      rec->primary, "legs", legs),
 		    out_text);
 }
 
@@ -270,6 +271,7 @@ static void decode_fields(struct hf_json_reader *j, struct hf_record *rec)
 	rec->geometry.k = read_u8(j, "k", HF_K_MAX);
 	rec->geometry.m = read_u8(j, "m", HF_M_MAX);
 	rec->min_tolerance = read_u8(j, "min_tolerance", HF_LEGS_MAX);
+	hf_json_bool(j, "auto_failover", &rec->auto_failover);
 	hf_json_u64(j, "epoch", 0, U63_MAX, &rec->epoch);
 	hf_json_u64(j, "claimed_from", 0, U63_MAX, &rec->claimed_from);
 	hf_json_uuid(j, "incarnation", &rec->incarnation);

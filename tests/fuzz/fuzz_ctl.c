@@ -68,6 +68,13 @@ static void op_resize(void *ctx, struct hf_ctl_call *call, const struct hf_volum
 	take_order(call);
 }
 
+static void op_set(void *ctx, struct hf_ctl_call *call, const struct hf_volume_set_args *a)
+{
+	(void)ctx;
+	hf_assert(a->name[0]);
+	take_order(call);
+}
+
 static void op_delete(void *ctx, struct hf_ctl_call *call, const struct hf_volume_delete_args *a)
 {
 	(void)ctx;
@@ -89,6 +96,7 @@ static const struct hf_ctl_ops ops = {
 	.volume_list = op_call,
 	.volume_show = op_name,
 	.volume_resize = op_resize,
+	.volume_set = op_set,
 	.volume_delete = op_delete,
 	.status = op_call,
 	.why = op_name,
@@ -155,6 +163,7 @@ static size_t compose(struct fuzz_in *in, char *out)
 		"why", "promote", "events", "metrics", "{", "}", "[", "]", "\"", ":", "null", "true", "-1", "1e9",
 		"\"local\":\"none\"", "\"layout\":\"1+0\"", "\"layout\":\"8+4\"", "\"hosts\":[\"a\",\"a\"]",
 		"\"size\":1", "\"size\":4096", "\"name\":\"\"", "\"to\":\"h1\"", "{\"id\":9007199254740993,\"cmd\":\"",
+		"volume.set", "\"auto_failover\":true", "\"auto_failover\":false",
 	};
 	size_t len = 0;
 

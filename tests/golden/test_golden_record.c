@@ -23,6 +23,7 @@
 static const struct hf_record served = {
 	.cluster = UUID(0x10), .volume = UUID(0x20), .lineage = UUID(0x30), .nonce = UUID(0x40), .name = "db42",
 	.tenant = "acme", .size_blocks = HF_VOLUME_BLOCKS_MAX, .geometry = { 2, 1 }, .min_tolerance = 1,
+	.auto_failover = true,
 	.epoch = INT64_MAX, .claimed_from = 0x77, .incarnation = UUID(0x50), .primary = "host-a", .leg_count = 4,
 	.leg = {
 		{ UUID(0x60), "host-a", HF_FRAG_FULL, true, INT64_MAX },

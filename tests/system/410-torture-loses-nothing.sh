@@ -39,14 +39,16 @@ judge() {
 torture mixed --count 64
 torture kills --count 70 --faults kill-leg,kill-all
 torture mirror --layout 1+1 --count 45 --faults kill-leg,kill-primary,kill-all,restart-primary,freeze-primary
+torture alone --layout 2+1 --count 30 --faults lose-primary
 judge mixed 64
 judge kills 70
 judge mirror 45
+judge alone 30
 
 # But for those that this machine does not allow, which the report names.
-all_kinds() { field mixed .faults | jq -e 'length == 14 and all(.count > 0 or .skipped != null)'; }
+all_kinds() { field mixed .faults | jq -e 'length == 15 and all(.count > 0 or .skipped != null)'; }
 ok 'mixed: every kind of fault was injected' all_kinds
-all() { jq -s "$1" <(field mixed .) <(field kills .) <(field mirror .); }
+all() { jq -s "$1" <(field mixed .) <(field kills .) <(field mirror .) <(field alone .); }
 kills=$(all 'map(.kills) | add')
 ok 'at least 200 processes were killed' test "$kills" -ge 200
 for what in acked lost stale wrong torn; do
@@ -55,6 +57,9 @@ done
 echo "# score: {\"name\":\"torture_kills\",\"value\":$kills}"
 for p in p50 p99 max; do
 	all "{name: \"torture_failover_${p}_ms\", value: (map(.failover_ms.$p) | max)}" | jq -c . | sed 's/^/# score: /'
+done
+for p in p50 p99 max; do
+	field alone "{name: \"unplanned_failover_${p}_ms\", value: .failover_ms.$p}" | jq -c . | sed 's/^/# score: /'
 done
 all '{name: "torture_stall_p99_ms", value: (map(.stall_ms.p99) | max)}' | jq -c . | sed 's/^/# score: /'
 finish

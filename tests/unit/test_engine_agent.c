@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,10 +108,88 @@ static void test_agent_does_not_claim_over_a_record_that_it_never_saw(void **sta
 	sim_cluster_state_free(now);
 }
 
+static const struct hf_volume_run *served_by(struct cell *c, uint32_t host)
+{
+	const struct hf_agent_volume *av = hf_agent_find_volume(c->host[host].agent, c->record.name);
+
+	return av && av->run && av->run->open ? av->run : NULL;
+}
+
+/* How long until that host serves; never more than a second after the leases are over. */
+static hf_nsec wait_for(struct cell *c, uint32_t host)
+{
+	hf_nsec begin = sim_now(c->sim);
+
+	while (!served_by(c, host) && sim_now(c->sim) < begin + HF_LEASE_NS + HF_SEC)
+		sim_run(c->sim, sim_now(c->sim) + HF_MS);
+	assert_non_null(served_by(c, host));
+	return sim_now(c->sim) - begin;
+}
+
+/* Nobody gives an order; and the volume is where the best leg is, within little more than a lease. */
+static void test_agent_promotes_a_volume_whose_primary_died(void **state)
+{
+	static struct cell c;
+	(void)state;
+
+	for (int how = 0; how < 2; how++) {
+		assert_true(cell_init(&c, 1 + (uint64_t)how, 1, 2) && cell_start_hosts(&c));
+		c.record.auto_failover = true;
+		assert_true(cell_create(&c) && cell_write(&c, 0, 4));
+		sim_run(c.sim, sim_now(c.sim) + 5 * HF_SEC);
+		if (how)
+			sim_host_pause(c.sim, 0);
+		else
+			assert_true(cell_kill(&c, 0, SIM_KILL_POWER));
+		printf("# figure: simulated host %s: another serves after %.2f s, with leases of %.2f s\n",
+		       how ? "freezes" : "loses power", (double)wait_for(&c, 1) / 1e9, (double)HF_LEASE_NS / 1e9);
+		assert_int_equal(served_by(&c, 1)->core->epoch, 2);
+		if (how)
+			sim_host_resume(c.sim, 0);
+		assert_true(cell_write(&c, 8, 2) && cell_check(&c));
+		assert_ptr_equal(cell_serving(&c), served_by(&c, 1));
+		assert_int_equal(served_by(&c, 1)->core->epoch, 2);
+	}
+}
+
+/* One host does not see the primary: the others do, and it goes on. */
+static void test_agent_leaves_a_primary_alone_that_others_hear_of(void **state)
+{
+	static struct cell c;
+	(void)state;
+
+	assert_true(cell_init(&c, 3, 1, 2) && cell_start_hosts(&c));
+	c.record.auto_failover = true;
+	assert_true(cell_create(&c) && cell_write(&c, 0, 4));
+	sim_net_cut(c.sim, 0, 1);
+	sim_net_cut(c.sim, 1, 0);
+	sim_run(c.sim, sim_now(c.sim) + 20 * HF_SEC);
+	assert_true(cell_write(&c, 4, 4));
+	assert_int_equal(cell_serving(&c)->core->epoch, 1);
+	assert_string_equal(cell_serving(&c)->core->self, "hostA");
+	assert_true(cell_check(&c));
+}
+
+/* What is promoted by hand stays where it is until somebody says so. */
+static void test_agent_waits_for_an_order_where_failover_is_manual(void **state)
+{
+	static struct cell c;
+	(void)state;
+
+	assert_true(cell_init(&c, 4, 1, 2) && cell_start_hosts(&c) && cell_create(&c) && cell_write(&c, 0, 4) &&
+		    cell_kill(&c, 0, SIM_KILL_POWER));
+	sim_run(c.sim, sim_now(c.sim) + 30 * HF_SEC);
+	assert_null(cell_serving(&c));
+	assert_true(cell_promote(&c, 2) && cell_check(&c));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_agent_believes_a_store_that_was_put_back),
+		cmocka_unit_test(test_agent_promotes_a_volume_whose_primary_died),
+		cmocka_unit_test(test_agent_leaves_a_primary_alone_that_others_hear_of),
+		cmocka_unit_test(test_agent_waits_for_an_order_where_failover_is_manual),
 		cmocka_unit_test(test_agent_does_not_claim_over_a_record_that_it_never_saw),
 	};
 

@@ -22,7 +22,7 @@ static struct hf_record sample(void)
 {
 	struct hf_record rec = {
 		.name = "db42", .tenant = "acme", .size_blocks = 1 << 20, .geometry = { 2, 1 }, .min_tolerance = 1,
-		.epoch = 7, .primary = "hostA", .leg_count = 4,
+		.auto_failover = true, .epoch = 7, .primary = "hostA", .leg_count = 4,
 	};
 
 	fill_uuid(&rec.cluster, 1);

@@ -143,6 +143,15 @@ static void op_volume_show(void *ctx, struct hf_ctl_call *call, const char *name
 	hf_ctl_reply(call, hf_volume_json(&v));
 }
 
+static void op_volume_set(void *ctx, struct hf_ctl_call *call, const struct hf_volume_set_args *a)
+{
+	(void)ctx;
+	if (strcmp(a->name, "good") != 0)
+		hf_ctl_fail(call, HF_CTL_ENOENT, "set volume", a->name, "there is no such volume", "see volume list");
+	else
+		hf_ctl_reply(call, json_pack("{s:b}", "auto", a->auto_failover));
+}
+
 static void op_volume_resize(void *ctx, struct hf_ctl_call *call, const struct hf_volume_resize_args *a)
 {
 	const struct fake *f = ctx;
@@ -229,6 +238,7 @@ static const struct hf_ctl_ops ops = {
 	.volume_list = op_volume_list,
 	.volume_show = op_volume_show,
 	.volume_resize = op_volume_resize,
+	.volume_set = op_volume_set,
 	.volume_delete = op_volume_delete,
 	.status = op_status,
 	.why = op_why,
@@ -412,7 +422,10 @@ static void test_usage_errors_exit_2_and_name_the_word(void **state)
 		{ "volume create v --tenant t --size 1G --layout 2+1 --local half", "half" },
 		{ "volume create v --tenant t --size 1G --layout 2+1 --hosts a,,b", "host name" },
 		{ "volume create v --tenant t --size 1G --layout 2+1 --min-tolerance x", "--min-tolerance" },
+		{ "volume create v --tenant t --size 1G --layout 2+1 --failover never", "--failover" },
 		{ "volume resize good", "--size" },
+		{ "volume set good", "--failover" },
+		{ "volume set good --failover yes", "--failover" },
 		{ "promote good --dry-run --accept-data-loss", "--dry-run" },
 		{ "failover hostA --accept-data-loss", "volume by volume" },
 		{ "--dir x --socket y status", "not both" },
@@ -511,6 +524,14 @@ static void test_what_only_the_primary_knows_is_asked_of_it(void **state)
 	expect_out("4711");
 	expect_run(0, "--dir %s volume resize good --size 2G", dir);
 	expect_out("2G");
+	expect_run(0, "--dir %s volume set good --failover auto --json", dir);
+	expect_out("true");
+	expect_run(0, "--dir %s volume set good --failover manual --json", dir);
+	expect_out("false");
+	expect_run(HF_EXIT_NOT_FOUND, "--dir %s volume set nosuch --failover auto", dir);
+	expect_err("no such volume");
+	expect_run(0, "--dir %s volume show good --json", dir);
+	expect_out("\"manual\"");
 	expect_run(0, "--dir %s why good", dir);
 	expect_out("hostD (fragment 2) is catching up, 40 % done");
 	expect_run(HF_EXIT_FAILED, "--socket %s/hostB/ctl.sock volume resize good --size 2G", dir);

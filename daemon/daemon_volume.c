@@ -386,6 +386,7 @@ static void on_set(struct hf_cluster_req *q, int result, const struct hf_cluster
 		setting_failed(x, result);
 		return;
 	}
+	hf_agent_refresh(&x->d->agent);
 	hf_events_add(x->d->events, "volume-set", x->args.name,
 		      json_pack("{s:s}", "failover", x->args.auto_failover ? "auto" : "manual"));
 	hf_ctl_reply(x->call, json_object());

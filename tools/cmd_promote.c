@@ -5,8 +5,10 @@
  * A host becomes primary by its own daemon. Without --to the choice falls here: an in-sync host other than the present
  * primary that answers, a full leg before a fragment (it reads at local speed), then the one that is primary of least.
  */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/parse.h"
@@ -137,17 +139,25 @@ static size_t primaries_of(const json_t *volumes, const char *host)
 	return n;
 }
 
-static bool answers(const struct context *cx, const struct daemon *d)
+/* Which daemons answer, each asked once: one that is frozen takes its time. */
+struct pings {
+	bool asked[DAEMONS_MAX], ok[DAEMONS_MAX];
+};
+
+static bool answers(const struct context *cx, const struct daemons *all, const struct daemon *d, struct pings *p)
 {
 	struct context quick = *cx;
+	size_t i = (size_t)(d - all->at);
 	struct answer a;
-	bool ok;
 
+	if (p->asked[i])
+		return p->ok[i];
 	quick.timeout_s = 2;
 	a = client_call(&quick, d, "ping", NULL);
-	ok = a.exit_code == HF_EXIT_OK;
+	p->asked[i] = true;
+	p->ok[i] = a.exit_code == HF_EXIT_OK;
 	answer_fini(&a);
-	return ok;
+	return p->ok[i];
 }
 
 static bool is_better(const struct choice *a, const struct choice *b)
@@ -157,7 +167,7 @@ static bool is_better(const struct choice *a, const struct choice *b)
 
 /* The host to promote `volume` on; NULL: none of its in-sync hosts answers. */
 static const struct daemon *choose(const struct context *cx, const struct daemons *all, const json_t *volume,
-				   const json_t *volumes)
+				   const json_t *volumes, struct pings *p)
 {
 	const char *primary = json_string_value(json_object_get(volume, "primary"));
 	const json_t *legs = json_object_get(volume, "legs");
@@ -174,7 +184,7 @@ static const struct daemon *choose(const struct context *cx, const struct daemon
 			continue;
 		c.full = kind && strcmp(kind, "full") == 0;
 		c.primaries = primaries_of(volumes, host);
-		if (is_better(&c, &best) && answers(cx, c.daemon))
+		if (is_better(&c, &best) && answers(cx, all, c.daemon, p))
 			best = c;
 	}
 	return best.daemon;
@@ -201,6 +211,7 @@ static struct answer promote(const struct context *cx, const struct daemons *all
 {
 	const struct daemon *d = w->to ? client_find(all, w->to) : NULL;
 	struct answer shown, list, a;
+	struct pings p = { 0 };
 
 	if (d)
 		return promote_at(cx, d, volume, w);
@@ -217,7 +228,7 @@ static struct answer promote(const struct context *cx, const struct daemons *all
 	if (shown.exit_code != HF_EXIT_OK)
 		return shown;
 	list = client_call_any(cx, all, "volume.list", NULL);
-	d = choose(cx, all, shown.result, json_object_get(list.result, "volumes"));
+	d = choose(cx, all, shown.result, json_object_get(list.result, "volumes"), &p);
 	a = d ? promote_at(cx, d, volume, w) : no_host(volume);
 	answer_fini(&shown);
 	answer_fini(&list);
@@ -282,28 +293,114 @@ int cmd_promote(struct context *cx, const struct command *self, int argc, char *
 
 /* failover */
 
-/* One volume of the lost host: its certificate, or its error, to `out`; the exit code. */
-static int fail_over(const struct context *cx, const struct daemons *all, const char *volume,
-		     const struct promote_words *w, json_t *out)
+#define TOGETHER 32u			/* volumes that are promoted at one time: each waits for leases, mostly */
+
+/* One volume of the lost host. */
+struct lost_volume {
+	const char *name;		/* borrowed from the list */
+	int tolerance;
+	const struct daemon *daemon;	/* where it is promoted; NULL: nobody can */
+	struct answer a;
+};
+
+struct failover {
+	const struct context *cx;
+	const struct daemons *all;
+	const struct promote_words *w;
+	struct lost_volume *volume;
+	size_t count, next;		/* next: not begun yet */
+	pthread_mutex_t lock;		/* of next */
+};
+
+/* What stands the fewest further faults comes first. */
+static int by_tolerance(const void *a, const void *b)
 {
-	struct answer a = promote(cx, all, volume, w);
-	int code = a.exit_code;
+	const struct lost_volume *x = a, *y = b;
+
+	return x->tolerance != y->tolerance ? x->tolerance - y->tolerance : strcmp(x->name, y->name);
+}
+
+static void *promote_some(void *ctx)
+{
+	struct failover *f = ctx;
+
+	for (;;) {
+		struct lost_volume *v = NULL;
+
+		pthread_mutex_lock(&f->lock);
+		if (f->next < f->count)
+			v = &f->volume[f->next++];
+		pthread_mutex_unlock(&f->lock);
+		if (!v)
+			return NULL;
+		if (v->daemon)
+			v->a = promote_at(f->cx, v->daemon, v->name, f->w);
+		else
+			v->a = promote(f->cx, f->all, v->name, f->w);	/* by one socket, or it says why not */
+	}
+}
+
+/* Whose volumes are they, and where do they go? Each choice counts for the next. */
+static bool plan_failover(struct failover *f, json_t *volumes, const char *host)
+{
+	struct pings p = { 0 };
+
+	f->volume = calloc(json_array_size(volumes) + 1, sizeof(*f->volume));
+	if (!f->volume)
+		return false;
+	for (size_t i = 0; i < json_array_size(volumes); i++) {
+		json_t *v = json_array_get(volumes, i);
+		const char *name = json_string_value(json_object_get(v, "name"));
+		const char *primary = json_string_value(json_object_get(v, "primary"));
+		struct lost_volume *x = &f->volume[f->count];
+
+		if (!name || !primary || strcmp(primary, host) != 0)
+			continue;
+		*x = (struct lost_volume){ .name = name,
+					   .tolerance = (int)json_integer_value(json_object_get(v, "tolerance")) };
+		x->daemon = f->w->to		    ? client_find(f->all, f->w->to)
+			    : f->all->at[0].host[0] ? choose(f->cx, f->all, v, volumes, &p)
+						    : NULL;
+		if (x->daemon)
+			json_object_set_new(v, "primary", json_string(x->daemon->host));
+		f->count++;
+	}
+	qsort(f->volume, f->count, sizeof(*f->volume), by_tolerance);
+	return true;
+}
+
+static void promote_all(struct failover *f)
+{
+	pthread_t thread[TOGETHER];
+	size_t n = 0;
+
+	while (n + 1 < TOGETHER && n + 1 < f->count && pthread_create(&thread[n], NULL, promote_some, f) == 0)
+		n++;
+	promote_some(f);
+	while (n > 0)
+		pthread_join(thread[--n], NULL);
+}
+
+/* Its certificate, or its error, to `out`; the exit code. */
+static int tell_volume(const struct context *cx, struct lost_volume *v, json_t *out)
+{
+	int code = v->a.exit_code;
 
 	if (code != HF_EXIT_OK) {
-		json_array_append_new(out, json_pack("{s:s, s:O}", "volume", volume, "error", a.error));
+		json_array_append_new(out, json_pack("{s:s, s:O}", "volume", v->name, "error", v->a.error));
 		if (cx->json)
-			answer_fini(&a);
+			answer_fini(&v->a);
 		else
-			(void)answer_complain(cx, &a);
+			(void)answer_complain(cx, &v->a);
 		return code;
 	}
 	if (!cx->json) {
-		print_certificate(a.result);
+		print_certificate(v->a.result);
 		putchar('\n');
 	}
-	code = exit_code_of(a.result);
-	json_array_append(out, a.result);
-	answer_fini(&a);
+	code = exit_code_of(v->a.result);
+	json_array_append(out, v->a.result);
+	answer_fini(&v->a);
 	return code;
 }
 
@@ -311,13 +408,12 @@ int cmd_failover(struct context *cx, const struct command *self, int argc, char 
 {
 	struct promote_words w = { 0 };
 	struct option_spec specs[4];
-	const json_t *volumes;
 	struct operands words;
 	struct daemons all;
 	struct answer list;
-	size_t count = 0;
 	json_t *out;
 	int code = args_parse(cx, self, argc, argv, promote_specs(&w, specs), &words, 1, 1);
+	struct failover f = { .cx = cx, .all = &all, .w = &w, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 	if (code == 0)
 		code = check_words(&w, "host name", words.at[0]);
@@ -338,22 +434,19 @@ int cmd_failover(struct context *cx, const struct command *self, int argc, char 
 	if (list.exit_code != HF_EXIT_OK)
 		return answer_complain(cx, &list);
 	out = json_array();
-	volumes = json_object_get(list.result, "volumes");
-	for (size_t i = 0; i < json_array_size(volumes); i++) {
-		const char *name = json_string_value(json_object_get(json_array_get(volumes, i), "name"));
-		const char *primary = json_string_value(json_object_get(json_array_get(volumes, i), "primary"));
-		int rc;
+	if (!plan_failover(&f, json_object_get(list.result, "volumes"), words.at[0]))
+		code = complain(HF_EXIT_FAILED, "no memory for a list of volumes");
+	promote_all(&f);
+	for (size_t i = 0; i < f.count; i++) {
+		int rc = tell_volume(cx, &f.volume[i], out);
 
-		if (!name || !primary || strcmp(primary, words.at[0]) != 0)
-			continue;
-		count++;
-		rc = fail_over(cx, &all, name, &w, out);
 		code = code > rc ? code : rc;
 	}
 	if (cx->json)
 		output_json(out);
 	else
-		printf("%s was primary of %zu volumes\n", words.at[0], count);
+		printf("%s was primary of %zu volumes\n", words.at[0], f.count);
+	free(f.volume);
 	json_decref(out);
 	answer_fini(&list);
 	return code;

@@ -391,13 +391,13 @@ static bool check_run(struct invariants *x, uint32_t host, const struct hf_volum
 	struct volume *v = x->volume[n];
 	struct host *h = &x->host[host];
 
+	if (core->epoch && core->committed > v->committed)	/* also by one that stops in this turn */
+		v->committed = core->committed;
 	if (!core->epoch || core->phase < HF_PHASE_PREPARING || run->stopping)
 		return true;
 	if (!read_record(x, v, core->record.name))
 		return false;
 	hear(x, core);
-	if (core->committed > v->committed)
-		v->committed = core->committed;
 	if (!check_reign(x, v, core))
 		return false;
 	if (h->run_epoch[n] != core->epoch && !check_choice(x, v, core))

@@ -45,7 +45,7 @@ endif
 ifeq ($(BUILD),cover)
 ldflags += --coverage
 endif
-libs := -luring -lisal -lsqlite3 -ljansson -lcrypto -lpthread
+libs := -luring -lisal -lsqlite3 -ljansson -lcurl -lcrypto -lpthread
 
 # ---------------------------------------------------------------- sources, by name; `make lint` finds the unlisted
 # One archive per layer (daemon/README.md says which may use which).
@@ -57,7 +57,7 @@ io := reactor.c reactor_uring.c uring_open.c sys.c jobs.c buf.c
 store := leg_apply.c leg_format.c leg_log.c leg_open.c leg_recover.c leg_super.c leg_table.c leg_view.c
 engine := agent.c agent_leg.c agent_watch.c conn.c host.c leg_run.c peer.c volume_copy.c volume_read.c \
 	volume_run.c volume_send.c
-cluster := cluster_sqlite.c sqlite_db.c
+cluster := cluster_etcd.c cluster_sqlite.c etcd_http.c etcd_proto.c etcd_session.c request.c sqlite_db.c
 front := nbd_proto.c nbd_sock.c nbd_conn.c nbd_handshake.c nbd_transmit.c nbd_reply.c nbd_server.c
 ctl := ctl.c ctl_handlers.c event_chain.c events.c view.c
 layers := ctl front cluster engine store io format core codec base
@@ -77,11 +77,13 @@ sbin_programs := holdfastd
 bench_programs := holdfast-bench-engine
 
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
-testlib := cluster_driver_sqlite.c core_rig.c failing_alloc.c golden.c nbd_raw.c ram_export.c shards.c sometimes.c
+testlib := cluster_driver_etcd.c cluster_driver_sqlite.c core_rig.c etcd_rig.c failing_alloc.c golden.c nbd_raw.c \
+	ram_export.c shards.c sometimes.c tcp_proxy.c
 sim := arena.c cell.c cluster_driver_sim.c invariants.c leg_case.c leg_cuts.c leg_judge.c leg_model.c leg_sim.c \
 	oracle.c plan.c sim_cluster.c sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c \
 	world_client.c world_end.c world_fault.c
-unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
+unit := test_base_parse test_cluster_etcd test_cluster_etcd_proto test_cluster_sqlite_db test_codec_csum \
+	test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events test_engine_agent \
 	test_engine_leg test_engine_volume test_format_disk test_format_record test_front_nbd test_front_nbd_fuzz \
 	test_front_nbd_io test_io_buf test_sim_storm test_sim_world test_store_basic test_store_crafted \

@@ -25,6 +25,7 @@
 
 #define HF_CLUSTER_KEY_MAX 192u		/* bytes with NUL */
 #define HF_CLUSTER_VALUE_MAX 65536u	/* bytes */
+#define HF_CLUSTER_WHY_MAX 256u		/* bytes with NUL */
 
 struct hf_cluster;
 
@@ -63,11 +64,18 @@ struct hf_cluster_ops {
 	void (*announce)(struct hf_cluster *c, struct hf_cluster_req *q, const char *host);
 	/* Result 1: a daemon announced as `host` lives; 0: none does. */
 	void (*alive)(struct hf_cluster *c, struct hf_cluster_req *q, const char *host);
+	/*
+	 * Requests under way are dropped, watches end; no callback follows. May block for a second: the daemon stops.
+	 * The reactor goes on for a turn or two before everything is given back.
+	 */
 	void (*free)(struct hf_cluster *c);
 };
 
 struct hf_cluster {
 	const struct hf_cluster_ops *ops;
+	/* What became of the last request that needed the store; set by the backend before `done`. */
+	hf_nsec away_since;		/* 0: it was answered; else since when none is */
+	char away_why[HF_CLUSTER_WHY_MAX];	/* one line: what the store, or the way to it, says */
 };
 
 /*
@@ -76,5 +84,24 @@ struct hf_cluster {
  * `err`.
  */
 int hf_cluster_sqlite_new(struct hf_reactor *r, const char *path, struct hf_cluster **out, struct hf_errmsg *err);
+
+struct hf_cluster_etcd_params {
+	const char *endpoints;		/* "https://a:2379,https://b:2379": members of one etcd cluster */
+	const char *prefix;		/* of this cluster's keys: "/holdfast/NAME/" */
+	const char *ca;			/* PEM file: who signed etcd's certificates; needed for https */
+	const char *cert, *key;		/* PEM files: our own certificate; both or NULL */
+	const char *user, *password;	/* both or NULL */
+};
+
+/*
+ * etcd 3.4 or later by its v3 JSON gateway. Whether it answers is not waited for: a fresh one gets a cluster uuid in
+ * key "cluster" with the first request. Strings are copied. 0 or -errno with `err`, which names the option to look at.
+ *
+ * A version is the revision of the key's last change (ModRevision). Calls take at most 5 s each, on threads of its own.
+ * A store whose revision goes back, or that answers as another etcd cluster, was restored or made anew: -EUCLEAN until
+ * the daemon is started again, when the legs judge it (R15).
+ */
+int hf_cluster_etcd_new(struct hf_reactor *r, const struct hf_cluster_etcd_params *p, struct hf_cluster **out,
+			struct hf_errmsg *err);
 
 #endif

@@ -21,24 +21,10 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
-#include "base/parse.h"
+#include "cluster/request.h"
 #include "cluster/sqlite_db.h"
 
 #define POLL_NS (250 * HF_MS)
-
-enum request_kind { REQUEST_GET, REQUEST_LIST, REQUEST_CAS, REQUEST_ANNOUNCE, REQUEST_ALIVE, REQUEST_REFUSED };
-
-/* One request between the call and `done`. */
-struct request {
-	struct hf_list link;
-	enum request_kind kind;
-	struct hf_cluster_req *caller;
-	char key[HF_CLUSTER_KEY_MAX];	/* or prefix, or host name */
-	char *was, *value;
-	uint64_t ver;			/* cas: in the expected version, out the new one */
-	int result;
-	struct hf_sqlite_rows rows;
-};
 
 struct sqlite_store {
 	struct hf_cluster cluster;
@@ -53,7 +39,7 @@ struct sqlite_store {
 	struct hf_sqlite_db db;
 	struct hf_list running;
 	bool polling;
-	struct hf_sqlite_rows changed;	/* by others */
+	struct hf_cluster_rows changed;	/* by others */
 	bool all_changed;
 	int lock_fd;			/* our liveness lock; -1: not announced */
 	char announced[HF_NAME_MAX];
@@ -62,22 +48,6 @@ struct sqlite_store {
 static struct sqlite_store *store_of(struct hf_cluster *c)
 {
 	return hf_container_of(c, struct sqlite_store, cluster);
-}
-
-static void request_free(struct request *q)
-{
-	hf_sqlite_rows_fini(&q->rows);
-	free(q->was);
-	free(q->value);
-	free(q);
-}
-
-static void drop_requests(struct hf_list *list)
-{
-	struct hf_list *n;
-
-	while ((n = hf_list_pop(list)))
-		request_free(hf_container_of(n, struct request, link));
 }
 
 /* liveness, on the helper thread */
@@ -136,27 +106,28 @@ static int alive(struct sqlite_store *s, const char *host)
 
 /* the job */
 
-static void request_run(struct sqlite_store *s, struct request *q)
+static void request_run(struct sqlite_store *s, struct hf_cluster_request *q)
 {
 	switch (q->kind) {
-	case REQUEST_GET:
+	case HF_CLUSTER_GET:
 		q->result = hf_sqlite_db_get(&s->db, q->key, &q->rows);
 		q->ver = q->result == 0 ? q->rows.item[0].ver : 0;
 		break;
-	case REQUEST_LIST:
+	case HF_CLUSTER_LIST:
 		q->result = hf_sqlite_db_list(&s->db, q->key, &q->rows);
 		q->ver = 0;
 		break;
-	case REQUEST_CAS:
+	case HF_CLUSTER_CAS:
 		q->result = hf_sqlite_db_cas(&s->db, q->key, q->ver, q->was, q->value, &q->ver);
 		break;
-	case REQUEST_ANNOUNCE:
+	case HF_CLUSTER_ANNOUNCE:
 		q->result = announce(s, q->key);
 		break;
-	case REQUEST_ALIVE:
+	case HF_CLUSTER_ALIVE:
 		q->result = alive(s, q->key);
 		break;
-	case REQUEST_REFUSED:
+	case HF_CLUSTER_KEEP_ALIVE:
+	case HF_CLUSTER_REFUSED:
 		break;
 	}
 }
@@ -166,14 +137,9 @@ static void job_work(struct hf_job *j)
 	struct sqlite_store *s = hf_container_of(j, struct sqlite_store, job);
 
 	hf_list_each(&s->running, n)
-		request_run(s, hf_container_of(n, struct request, link));
+		request_run(s, hf_container_of(n, struct hf_cluster_request, link));
 	if (s->polling && hf_sqlite_db_changes(&s->db, &s->changed, &s->all_changed) < 0)
 		s->all_changed = true;	/* a reader will meet the error itself */
-}
-
-static bool has_prefix(const char *key, const char *prefix)
-{
-	return strncmp(key, prefix, strlen(prefix)) == 0;
 }
 
 static bool is_changed(const struct sqlite_store *s, const char *prefix)
@@ -181,13 +147,13 @@ static bool is_changed(const struct sqlite_store *s, const char *prefix)
 	if (s->all_changed)
 		return true;
 	for (size_t i = 0; i < s->changed.count; i++)
-		if (has_prefix(s->changed.item[i].key, prefix))
+		if (hf_cluster_has_prefix(s->changed.item[i].key, prefix))
 			return true;
 	hf_list_each((struct hf_list *)&s->running, n) {
-		const struct request *q = hf_container_of(n, struct request, link);
+		const struct hf_cluster_request *q = hf_container_of(n, struct hf_cluster_request, link);
 
 		/* A change whose fate is unknown may have happened. */
-		if (q->kind == REQUEST_CAS && q->result != -ESTALE && has_prefix(q->key, prefix))
+		if (q->kind == HF_CLUSTER_CAS && q->result != -ESTALE && hf_cluster_has_prefix(q->key, prefix))
 			return true;
 	}
 	return false;
@@ -196,9 +162,9 @@ static bool is_changed(const struct sqlite_store *s, const char *prefix)
 static void store_release(struct sqlite_store *s)
 {
 	hf_sqlite_db_close(&s->db);
-	hf_sqlite_rows_fini(&s->changed);
-	drop_requests(&s->running);
-	drop_requests(&s->waiting);
+	hf_cluster_rows_fini(&s->changed);
+	hf_cluster_requests_drop(&s->running);
+	hf_cluster_requests_drop(&s->waiting);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	free(s->path);
@@ -209,12 +175,12 @@ static void store_release(struct sqlite_store *s)
 static void tell_callers(struct sqlite_store *s)
 {
 	hf_list_each(&s->running, n) {
-		struct request *q = hf_container_of(n, struct request, link);
-		bool has_rows = q->rows.count > 0;
+		struct hf_cluster_request *q = hf_container_of(n, struct hf_cluster_request, link);
 
 		if (s->freed)
 			return;
-		q->caller->done(q->caller, q->result, has_rows ? q->rows.item : NULL, q->rows.count, q->ver);
+		hf_cluster_note_answer(&s->cluster, q, hf_reactor_now(s->reactor));
+		hf_cluster_request_tell(q);
 	}
 }
 
@@ -253,8 +219,8 @@ static void job_done(struct hf_job *j)
 		store_release(s);
 		return;
 	}
-	drop_requests(&s->running);
-	hf_sqlite_rows_fini(&s->changed);
+	hf_cluster_requests_drop(&s->running);
+	hf_cluster_rows_fini(&s->changed);
 	s->all_changed = s->polling = false;
 	s->job_busy = false;
 	arm_poll(s);
@@ -283,25 +249,7 @@ static void poll_fire(struct hf_timer *t)
 
 /* requests */
 
-static struct request *request_new(struct hf_cluster_req *caller, enum request_kind kind, const char *key)
-{
-	struct request *q = calloc(1, sizeof(*q));
-	size_t len = strlen(key);
-
-	hf_assert(q);
-	hf_list_init(&q->link);
-	q->kind = kind;
-	q->caller = caller;
-	if (len >= sizeof(q->key)) {
-		q->kind = REQUEST_REFUSED;
-		q->result = -EINVAL;
-		return q;
-	}
-	memcpy(q->key, key, len + 1);
-	return q;
-}
-
-static void request_start(struct sqlite_store *s, struct request *q)
+static void request_start(struct sqlite_store *s, struct hf_cluster_request *q)
 {
 	hf_assert(!s->freed);
 	hf_list_add_tail(&s->waiting, &q->link);
@@ -310,58 +258,28 @@ static void request_start(struct sqlite_store *s, struct request *q)
 
 static void sqlite_get(struct hf_cluster *c, struct hf_cluster_req *caller, const char *key)
 {
-	request_start(store_of(c), request_new(caller, REQUEST_GET, key));
+	request_start(store_of(c), hf_cluster_request_new(caller, HF_CLUSTER_GET, key));
 }
 
 static void sqlite_list(struct hf_cluster *c, struct hf_cluster_req *caller, const char *prefix)
 {
-	request_start(store_of(c), request_new(caller, REQUEST_LIST, prefix));
-}
-
-static char *copy_of(const char *text)
-{
-	char *copy = text ? strdup(text) : NULL;
-
-	hf_assert(!text || copy);
-	return copy;
+	request_start(store_of(c), hf_cluster_request_new(caller, HF_CLUSTER_LIST, prefix));
 }
 
 static void sqlite_cas(struct hf_cluster *c, struct hf_cluster_req *caller, const char *key, uint64_t ver,
 		       const char *was, const char *value)
 {
-	struct request *q = request_new(caller, REQUEST_CAS, key);
-
-	q->ver = ver;
-	if (q->kind == REQUEST_CAS && (!key[0] || ver > INT64_MAX || (value && strlen(value) > HF_CLUSTER_VALUE_MAX))) {
-		q->kind = REQUEST_REFUSED;
-		q->result = -EINVAL;
-	} else {
-		q->value = copy_of(value);
-		q->was = copy_of(was);
-	}
-	request_start(store_of(c), q);
-}
-
-/* A host's name becomes part of a path. */
-static struct request *host_request_new(struct hf_cluster_req *caller, enum request_kind kind, const char *host)
-{
-	struct request *q = request_new(caller, kind, host);
-
-	if (hf_name_check("host name", host, NULL) < 0) {
-		q->kind = REQUEST_REFUSED;
-		q->result = -EINVAL;
-	}
-	return q;
+	request_start(store_of(c), hf_cluster_request_cas(caller, key, ver, was, value));
 }
 
 static void sqlite_announce(struct hf_cluster *c, struct hf_cluster_req *caller, const char *host)
 {
-	request_start(store_of(c), host_request_new(caller, REQUEST_ANNOUNCE, host));
+	request_start(store_of(c), hf_cluster_request_host(caller, HF_CLUSTER_ANNOUNCE, host));
 }
 
 static void sqlite_alive(struct hf_cluster *c, struct hf_cluster_req *caller, const char *host)
 {
-	request_start(store_of(c), host_request_new(caller, REQUEST_ALIVE, host));
+	request_start(store_of(c), hf_cluster_request_host(caller, HF_CLUSTER_ALIVE, host));
 }
 
 static void sqlite_watch(struct hf_cluster *c, struct hf_cluster_watch *w)

@@ -24,17 +24,6 @@
 #define SCHEMA_VERSION 1
 #define BUSY_MS 5000
 #define SETUP_WAIT_MS 10000		/* for another daemon that is creating the store */
-#define RESULT_BYTES_MAX (64u << 20)	/* of one list */
-
-void hf_sqlite_rows_fini(struct hf_sqlite_rows *rows)
-{
-	for (size_t i = 0; i < rows->count; i++) {
-		free((char *)(uintptr_t)rows->item[i].key);
-		free((char *)(uintptr_t)rows->item[i].value);
-	}
-	free(rows->item);
-	*rows = (struct hf_sqlite_rows){ 0 };
-}
 
 static int to_errno(int rc)
 {
@@ -303,33 +292,20 @@ void hf_sqlite_db_close(struct hf_sqlite_db *db)
 
 /* rows */
 
-static int add_row(struct hf_sqlite_rows *rows, sqlite3_stmt *s, bool with_value)
+static int add_row(struct hf_cluster_rows *rows, sqlite3_stmt *s, bool with_value)
 {
 	const char *key = (const char *)sqlite3_column_text(s, 0);
 	const char *value = with_value ? (const char *)sqlite3_column_text(s, 1) : "";
-	size_t key_len = (size_t)sqlite3_column_bytes(s, 0);
 	size_t len = with_value ? (size_t)sqlite3_column_bytes(s, 1) : 0;
-	struct hf_cluster_item *item;
 
-	if (!key || !value || key_len >= HF_CLUSTER_KEY_MAX || strlen(key) != key_len || len > HF_CLUSTER_VALUE_MAX ||
-	    strlen(value) != len)
+	if (!key || !value)
 		return -EUCLEAN;
-	if ((rows->bytes += key_len + len) > RESULT_BYTES_MAX)
-		return -E2BIG;
-	if ((rows->count & (rows->count - 1)) == 0) {
-		item = reallocarray(rows->item, rows->count ? rows->count * 2 : 1, sizeof(*item));
-		if (!item)
-			return -ENOMEM;
-		rows->item = item;
-	}
-	item = &rows->item[rows->count];
-	*item = (struct hf_cluster_item){ strdup(key), strdup(value), len, (uint64_t)sqlite3_column_int64(s, 2) };
-	rows->count++;
-	return item->key && item->value ? 0 : -ENOMEM;
+	return hf_cluster_rows_add(rows, key, (size_t)sqlite3_column_bytes(s, 0), value, len,
+				   (uint64_t)sqlite3_column_int64(s, 2));
 }
 
 /* Run a bound statement to its end and finalize it; on failure `out` is empty. */
-static int collect(sqlite3_stmt *s, struct hf_sqlite_rows *out, bool with_value)
+static int collect(sqlite3_stmt *s, struct hf_cluster_rows *out, bool with_value)
 {
 	int step, rc = 0;
 
@@ -337,11 +313,11 @@ static int collect(sqlite3_stmt *s, struct hf_sqlite_rows *out, bool with_value)
 		rc = step == SQLITE_ROW ? add_row(out, s, with_value) : to_errno(step);
 	sqlite3_finalize(s);
 	if (rc < 0)
-		hf_sqlite_rows_fini(out);
+		hf_cluster_rows_fini(out);
 	return rc;
 }
 
-int hf_sqlite_db_get(struct hf_sqlite_db *db, const char *key, struct hf_sqlite_rows *out)
+int hf_sqlite_db_get(struct hf_sqlite_db *db, const char *key, struct hf_cluster_rows *out)
 {
 	sqlite3_stmt *s = NULL;
 	int rc = is_moved(db) ? -EUCLEAN : prepare(db, "SELECT key, value, ver FROM kv WHERE key = ?1", &s);
@@ -353,7 +329,7 @@ int hf_sqlite_db_get(struct hf_sqlite_db *db, const char *key, struct hf_sqlite_
 	return rc == 0 && out->count == 0 ? -ENOENT : rc;
 }
 
-int hf_sqlite_db_list(struct hf_sqlite_db *db, const char *prefix, struct hf_sqlite_rows *out)
+int hf_sqlite_db_list(struct hf_sqlite_db *db, const char *prefix, struct hf_cluster_rows *out)
 {
 	char end[HF_CLUSTER_KEY_MAX + 1];
 	sqlite3_stmt *s = NULL;
@@ -458,7 +434,7 @@ int hf_sqlite_db_cas(struct hf_sqlite_db *db, const char *key, uint64_t ver, con
 	return 0;
 }
 
-int hf_sqlite_db_changes(struct hf_sqlite_db *db, struct hf_sqlite_rows *out, bool *all)
+int hf_sqlite_db_changes(struct hf_sqlite_db *db, struct hf_cluster_rows *out, bool *all)
 {
 	int64_t data_version = 0, revision = 0;
 	sqlite3_stmt *s = NULL;

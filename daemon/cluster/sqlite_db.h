@@ -18,7 +18,7 @@
 
 #include "base/err.h"
 #include "base/uuid.h"
-#include "cluster/cluster.h"
+#include "cluster/request.h"
 
 struct sqlite3;
 
@@ -28,21 +28,13 @@ struct hf_sqlite_db {
 	uint64_t revision;		/* every change up to here has been reported or was our own */
 };
 
-/* Rows of a result; keys and values are heap copies. */
-struct hf_sqlite_rows {
-	struct hf_cluster_item *item;
-	size_t count, bytes;
-};
-
-void hf_sqlite_rows_fini(struct hf_sqlite_rows *rows);
-
 /* Open, or create with `cluster` under key "cluster". 0 or -errno with nothing half made. */
 int hf_sqlite_db_open(struct hf_sqlite_db *db, const char *path, const struct hf_uuid *cluster, struct hf_errmsg *err);
 void hf_sqlite_db_close(struct hf_sqlite_db *db);
 /* One row, or -ENOENT. */
-int hf_sqlite_db_get(struct hf_sqlite_db *db, const char *key, struct hf_sqlite_rows *out);
+int hf_sqlite_db_get(struct hf_sqlite_db *db, const char *key, struct hf_cluster_rows *out);
 /* Rows whose key starts with `prefix`, ascending. */
-int hf_sqlite_db_list(struct hf_sqlite_db *db, const char *prefix, struct hf_sqlite_rows *out);
+int hf_sqlite_db_list(struct hf_sqlite_db *db, const char *prefix, struct hf_cluster_rows *out);
 /*
  * `value` NULL: delete. -ESTALE: the key's version is not `ver`, or its value not `was` (NULL: any); nothing was
  * changed.
@@ -53,6 +45,6 @@ int hf_sqlite_db_cas(struct hf_sqlite_db *db, const char *key, uint64_t ver, con
  * What others changed since the last call: keys without values in `out`, or *all when it cannot be told (a key changed
  * twice, or was deleted). Costs a look at shared memory when nothing changed.
  */
-int hf_sqlite_db_changes(struct hf_sqlite_db *db, struct hf_sqlite_rows *out, bool *all);
+int hf_sqlite_db_changes(struct hf_sqlite_db *db, struct hf_cluster_rows *out, bool *all);
 
 #endif

@@ -474,7 +474,8 @@ static const struct CMUnitTest promises[] = {
 /* Every promise on every backend, in one group: one plan for the reader of TAP. */
 int main(void)
 {
-	static const struct cluster_driver *const drivers[] = { &cluster_driver_sqlite, &cluster_driver_sim };
+	static const struct cluster_driver *const drivers[] = { &cluster_driver_sqlite, &cluster_driver_etcd,
+							 &cluster_driver_sim };
 	static struct CMUnitTest tests[DRIVER_COUNT * PROMISE_COUNT];
 	static char names[DRIVER_COUNT * PROMISE_COUNT][128];
 

@@ -15,6 +15,7 @@ struct cluster_driver {
 };
 
 extern const struct cluster_driver cluster_driver_sqlite;	/* tests/lib */
+extern const struct cluster_driver cluster_driver_etcd;		/* tests/lib */
 extern const struct cluster_driver cluster_driver_sim;		/* tests/sim */
 
 #endif

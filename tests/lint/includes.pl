@@ -24,7 +24,9 @@ my @doors = (
 	[ qr/^liburing/, qr{^daemon/io/(?:reactor_uring|uring_open)\.c$} ],
 	[ qr/^isa-l/, qr{^daemon/codec/(ec|csum)\.c$} ],
 	[ qr/^sqlite3/, qr{^daemon/cluster/(cluster_sqlite|sqlite_db)\.c$} ],
-	[ qr/^jansson/, qr{^daemon/format/(record\.c|json_read\.[ch])$|^daemon/ctl/|^daemon/[a-z_]+\.c$|^tools/} ],
+	[ qr/^curl/, qr{^daemon/cluster/etcd_http\.c$} ],
+	[ qr/^jansson/,
+		qr{^daemon/(?:format/(?:record\.c|json_read\.[ch])|cluster/etcd_proto\.c|ctl/.*|[a-z_]+\.c)$|^tools/} ],
 	[ qr/^(libnbd|cmocka)/, qr{^tests/} ],
 );
 

@@ -138,14 +138,14 @@ static void test_only_the_owner_may_read_the_file(void **state)
 static void test_a_file_that_was_swapped_under_us_is_noticed(void **state)
 {
 	struct fixture *f = *state;
-	struct hf_sqlite_rows rows = { 0 };
+	struct hf_cluster_rows rows = { 0 };
 	char aside[128];
 	struct hf_sqlite_db db;
 	uint64_t ver;
 
 	assert_int_equal(hf_sqlite_db_open(&db, f->path, &f->uuid, NULL), 0);
 	assert_int_equal(hf_sqlite_db_get(&db, "cluster", &rows), 0);
-	hf_sqlite_rows_fini(&rows);
+	hf_cluster_rows_fini(&rows);
 	snprintf(aside, sizeof(aside), "%s.old", f->path);
 	assert_int_equal(rename(f->path, aside), 0);
 	assert_int_equal(hf_sqlite_db_get(&db, "cluster", &rows), -EUCLEAN);
@@ -157,7 +157,7 @@ static void test_a_file_that_was_swapped_under_us_is_noticed(void **state)
 static void test_a_damaged_row_is_refused_not_handed_on(void **state)
 {
 	struct fixture *f = *state;
-	struct hf_sqlite_rows rows = { 0 };
+	struct hf_cluster_rows rows = { 0 };
 	struct hf_sqlite_db db;
 
 	assert_int_equal(hf_sqlite_db_open(&db, f->path, &f->uuid, NULL), 0);
@@ -199,14 +199,14 @@ static void test_daemons_that_start_together_make_one_store(void **state)
 		waitpid(pids[i], &status, 0);
 		assert_int_equal(status, 0);
 	}
-	struct hf_sqlite_rows rows = { 0 };
+	struct hf_cluster_rows rows = { 0 };
 	struct hf_sqlite_db db;
 
 	assert_int_equal(hf_sqlite_db_open(&db, f->path, &f->uuid, NULL), 0);
 	assert_int_equal(hf_sqlite_db_list(&db, "", &rows), 0);
 	assert_int_equal(rows.count, COUNT + 1);
 	assert_int_equal(db.revision, COUNT + 1);
-	hf_sqlite_rows_fini(&rows);
+	hf_cluster_rows_fini(&rows);
 	hf_sqlite_db_close(&db);
 }
 
@@ -216,7 +216,7 @@ static void test_what_was_answered_survives_kill_9(void **state)
 	struct fixture *f = *state;
 
 	for (int round = 0; round < 5; round++) {
-		struct hf_sqlite_rows rows = { 0 };
+		struct hf_cluster_rows rows = { 0 };
 		struct hf_sqlite_db db;
 		int ends[2], number = 0, answered = 0;
 		pid_t pid;
@@ -250,7 +250,7 @@ static void test_what_was_answered_survives_kill_9(void **state)
 		assert_int_equal(hf_sqlite_db_open(&db, f->path, &f->uuid, NULL), 0);
 		assert_int_equal(hf_sqlite_db_get(&db, "volume/a", &rows), 0);
 		assert_in_range(atoi(rows.item[0].value), answered, answered + 1);
-		hf_sqlite_rows_fini(&rows);
+		hf_cluster_rows_fini(&rows);
 		hf_sqlite_db_close(&db);
 	}
 }

@@ -63,8 +63,8 @@ ctl := ctl.c ctl_handlers.c event_chain.c events.c view.c
 layers := ctl front cluster engine store io format core codec base
 
 # Programs: $(O)/bin/NAME from the paths in src_NAME and the archives. A program with an empty list is not built.
-src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemon_front.c daemon_look.c daemon_view.c \
-	daemon_volume.c)
+src_holdfastd := $(addprefix daemon/,main.c config.c daemon.c daemon_ctl.c daemon_front.c daemon_look.c daemon_store.c \
+	daemon_view.c daemon_volume.c)
 src_holdfast := $(addprefix tools/,args.c client.c cmd_dev.c cmd_host.c cmd_promote.c cmd_status.c cmd_torture.c \
 	cmd_volume.c dev.c dev_process.c holdfast.c merge.c output.c torture_cluster.c torture_disk.c \
 	torture_fault.c torture_full.c torture_load.c torture_net.c torture_oracle.c torture_orders.c torture_report.c \

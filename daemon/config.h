@@ -10,7 +10,8 @@
 
 struct hf_config {
 	const char *name;		/* of this host */
-	const char *cluster;		/* "sqlite:/path" */
+	const char *cluster;		/* "sqlite:/path", or "etcd:" and endpoints divided by commas */
+	const char *etcd_prefix, *etcd_ca, *etcd_cert, *etcd_key, *etcd_user, *etcd_password_file;	/* or NULL */
 	const char *dir;		/* legs, control socket, event log, NBD sockets */
 	const char *listen;		/* for other hosts: "tcp:ADDR:PORT" (port 0: any) or "unix:/path" */
 	const char *domain;		/* failure domain; default: the host's name */

@@ -243,7 +243,7 @@ static int start(struct hf_daemon *d, struct hf_errmsg *err)
 	snprintf(events, sizeof(events), "%s/events.log", c->dir);
 	ret = hf_events_new(d->r, events, c->name, &d->events, err);
 	if (ret == 0)
-		ret = hf_cluster_sqlite_new(d->r, c->cluster + strlen("sqlite:"), &d->cluster, err);
+		ret = hf_daemon_open_store(d, err);
 	if (ret == 0 && c->pid_file)
 		ret = write_pid(c->pid_file, err);
 	if (ret)
@@ -275,6 +275,7 @@ int hf_daemon_run(const struct hf_config *c)
 		return 1;
 	}
 	hf_reactor_uring_run(d.r);
+	d.cluster->ops->free(d.cluster);	/* its threads end, and others hear that this host is gone */
 	if (c->pid_file)
 		(void)unlink(c->pid_file);
 	return d.exit_code;

@@ -3,7 +3,8 @@
  * daemon - holdfastd put together: reactor, cluster store, agent, control socket, event log, NBD servers.
  *
  * Files: daemon.c (start, stop, signals), daemon_front.c (volumes to NBD clients), daemon_ctl.c (orders of operators),
- * daemon_volume.c (making, resizing and deleting volumes), daemon_view.c (what operators see).
+ * daemon_store.c (the cluster store), daemon_volume.c (making, resizing and deleting volumes), daemon_view.c (what
+ * operators see).
  */
 #ifndef HF_DAEMON_H
 #define HF_DAEMON_H
@@ -51,6 +52,9 @@ struct hf_daemon {
 /* Run until stopped by a signal; the process's exit code. */
 int hf_daemon_run(const struct hf_config *c);
 
+/* daemon_store.c: 0, or -errno with a message that names the option to look at. */
+int hf_daemon_open_store(struct hf_daemon *d, struct hf_errmsg *err);
+
 /* daemon_front.c */
 extern const struct hf_front_backend hf_daemon_backend;
 void hf_daemon_offer(struct hf_daemon *d, const char *volume);
@@ -73,6 +77,8 @@ void hf_daemon_volume_delete(void *ctx, struct hf_ctl_call *call, const struct h
 
 /* daemon_view.c */
 void hf_daemon_volume_view(struct hf_daemon *d, struct hf_agent_volume *av, struct hf_volume_view *out);
+/* How the cluster store is from here. */
+void hf_daemon_store_view(struct hf_daemon *d, struct hf_store_view *out);
 void hf_daemon_host_view(struct hf_daemon *d, struct hf_agent_host *h, struct hf_host_view *out);
 void hf_daemon_certificate(struct hf_daemon *d, struct hf_agent_volume *av, enum hf_certificate_outcome outcome,
 			   struct hf_certificate *out);

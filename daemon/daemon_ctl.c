@@ -170,6 +170,7 @@ static void status(void *ctx, struct hf_ctl_call *call)
 	size_t nh = count(&d->agent.hosts), nv = count(&d->agent.volumes), i = 0;
 	struct hf_host_view *hosts = calloc(nh + 1, sizeof(*hosts));
 	struct hf_volume_view *volumes = calloc(nv + 1, sizeof(*volumes));
+	struct hf_store_view store;
 
 	hf_assert(hosts && volumes);
 	hf_list_each(&d->agent.hosts, n)
@@ -177,7 +178,8 @@ static void status(void *ctx, struct hf_ctl_call *call)
 	i = 0;
 	hf_list_each(&d->agent.volumes, n)
 		hf_daemon_volume_view(d, hf_container_of(n, struct hf_agent_volume, link), &volumes[i++]);
-	hf_ctl_reply(call, hf_status_json(d->config.name, &d->agent.host.cluster, hosts, nh, volumes, nv));
+	hf_daemon_store_view(d, &store);
+	hf_ctl_reply(call, hf_status_json(d->config.name, &d->agent.host.cluster, &store, hosts, nh, volumes, nv));
 	free(hosts);
 	free(volumes);
 }

@@ -121,6 +121,17 @@ static void view_live(struct hf_agent_volume *av, struct hf_volume_view *out)
 	}
 }
 
+void hf_daemon_store_view(struct hf_daemon *d, struct hf_store_view *out)
+{
+	const struct hf_cluster *c = d->cluster;
+
+	*out = (struct hf_store_view){ 0 };
+	if (!c->away_since)
+		return;
+	out->away_wall_ns = hf_reactor_wall(d->r) - (hf_reactor_now(d->r) - c->away_since);
+	snprintf(out->why, sizeof(out->why), "%.*s", (int)sizeof(out->why) - 1, c->away_why);
+}
+
 void hf_daemon_volume_view(struct hf_daemon *d, struct hf_agent_volume *av, struct hf_volume_view *out)
 {
 	const struct hf_record *rec =
@@ -130,6 +141,7 @@ void hf_daemon_volume_view(struct hf_daemon *d, struct hf_agent_volume *av, stru
 	hf_volume_view_of_record(out, rec);
 	if (av->run) {
 		view_live(av, out);
+		hf_daemon_store_view(d, &out->store);
 		return;
 	}
 	h = hf_agent_find_host(&d->agent, rec->primary);

@@ -67,7 +67,7 @@ static void end_all(const json_t *cluster, const char *dir, int sig)
 	}
 }
 
-static int up_existing(const struct context *cx, const char *dir, bool wants_hosts)
+static int up_existing(const struct context *cx, const char *dir, bool wants_new)
 {
 	json_t *cluster = dev_load(dir);
 	unsigned running;
@@ -81,10 +81,10 @@ static int up_existing(const struct context *cx, const char *dir, bool wants_hos
 				"the cluster in %s is running: %u of its hosts; end it by: holdfast dev down %s, or "
 				"start one host by: holdfast dev start %s HOST",
 				dir, running, dir, dir);
-	else if (wants_hosts)
+	else if (wants_new)
 		code = complain(HF_EXIT_FAILED,
-				"there is a cluster in %s: start it again without --hosts, or remove the "
-				"directory",
+				"there is a cluster in %s: start it again without --hosts and --cluster, or remove "
+				"the directory",
 				dir);
 	else
 		code = dev_start_all(cx, cluster, dir, false);
@@ -92,14 +92,14 @@ static int up_existing(const struct context *cx, const char *dir, bool wants_hos
 	return code;
 }
 
-static int up_new(const struct context *cx, const char *dir, unsigned hosts, bool made_dir)
+static int up_new(const struct context *cx, const char *dir, unsigned hosts, const char *store, bool made_dir)
 {
 	char program[PATH_MAX];
 	int code = dev_find_holdfastd(program);
 	json_t *cluster;
 
 	if (code == 0)
-		code = dev_create(dir, hosts, program);
+		code = dev_create(dir, hosts, store, program);
 	if (code) {
 		if (made_dir)
 			rmdir(dir);
@@ -122,8 +122,10 @@ static int print_status(const struct context *cx, const char *dir);
 
 int cmd_dev_up(struct context *cx, const struct command *self, int argc, char **argv)
 {
-	const char *hosts_text = NULL;
-	const struct option_spec specs[] = { { "--hosts", OPTION_TEXT, &hosts_text }, { NULL, OPTION_FLAG, NULL } };
+	const char *hosts_text = NULL, *store = NULL;
+	const struct option_spec specs[] = { { "--hosts", OPTION_TEXT, &hosts_text },
+					     { "--cluster", OPTION_TEXT, &store },
+					     { NULL, OPTION_FLAG, NULL } };
 	char dir[PATH_MAX], file[PATH_MAX + 16];
 	uint64_t hosts = HOSTS_DEFAULT;
 	struct operands words;
@@ -142,7 +144,8 @@ int cmd_dev_up(struct context *cx, const struct command *self, int argc, char **
 	if (code)
 		return code;
 	snprintf(file, sizeof(file), "%s/dev.json", dir);
-	code = access(file, F_OK) == 0 ? up_existing(cx, dir, hosts_text) : up_new(cx, dir, (unsigned)hosts, made_dir);
+	code = access(file, F_OK) == 0 ? up_existing(cx, dir, hosts_text || store) :
+					 up_new(cx, dir, (unsigned)hosts, store, made_dir);
 	return code ? code : print_status(cx, dir);
 }
 

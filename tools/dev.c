@@ -108,14 +108,17 @@ static void add_arg(json_t *args, const char *format, ...)
 }
 
 /* Every host in a rack of its own: the loss of one is the loss of one. */
-static json_t *host_new(const char *dir, char letter)
+static json_t *host_new(const char *dir, char letter, const char *store)
 {
 	json_t *args = json_array();
 
 	add_arg(args, "--name");
 	add_arg(args, "host%c", letter);
 	add_arg(args, "--cluster");
-	add_arg(args, "sqlite:%s/cluster.db", dir);
+	if (store)
+		add_arg(args, "%s", store);
+	else
+		add_arg(args, "sqlite:%s/cluster.db", dir);
 	add_arg(args, "--dir");
 	add_arg(args, "%s/host%c", dir, letter);
 	add_arg(args, "--listen");
@@ -152,7 +155,7 @@ static int save(const char *dir, const json_t *cluster)
 	return complain(HF_EXIT_FAILED, "cannot write %s: %s", path, hf_strerror(errno));
 }
 
-int dev_create(const char *dir, unsigned host_count, const char *holdfastd)
+int dev_create(const char *dir, unsigned host_count, const char *store, const char *holdfastd)
 {
 	json_t *hosts = json_array(), *cluster;
 	int rc = 0;
@@ -164,7 +167,7 @@ int dev_create(const char *dir, unsigned host_count, const char *holdfastd)
 				sizeof(((struct daemon *)0)->path) - PATH_ROOM);
 	}
 	for (unsigned i = 0; i < host_count && rc == 0; i++) {
-		json_t *host = host_new(dir, (char)('A' + i));
+		json_t *host = host_new(dir, (char)('A' + i), store);
 
 		rc = make_dir("%s/%s", dir, json_string_value(json_object_get(host, "name")));
 		json_array_append_new(hosts, host);

@@ -24,8 +24,11 @@
 
 /* dev.json of a directory, or NULL after a message. The caller frees it. */
 json_t *dev_load(const char *dir);
-/* Write dev.json for `host_count` hosts; DIR is made when missing. 0 or an exit code after a message. */
-int dev_create(const char *dir, unsigned host_count, const char *holdfastd);
+/*
+ * Write dev.json for `host_count` hosts; DIR is made when missing. `store`: for --cluster of their daemons; NULL: a
+ * file in DIR. 0 or an exit code after a message.
+ */
+int dev_create(const char *dir, unsigned host_count, const char *store, const char *holdfastd);
 /* The control sockets of a dev cluster. */
 int dev_daemons(const char *dir, struct daemons *out);
 /* The entry of a host, borrowed from `cluster`; NULL after a message. */

@@ -43,7 +43,7 @@ _holdfast() {
 	--local) list='full none' ;;
 	--failover) list='auto manual' ;;
 	--layout) list='1+1 2+1 2+2 4+1 4+2 8+2 8+3' ;;
-	--tenant | --size | --hosts | --min-tolerance | --timeout | -n) return ;;
+	--tenant | --size | --hosts | --cluster | --min-tolerance | --timeout | -n) return ;;
 	--count | --time | --seed | --depth | --rate) return ;;
 	*)
 		list='--dir --socket --json --timeout --help'
@@ -65,7 +65,7 @@ _holdfast() {
 		'failover ' | 'failover '*) list+=" --to --dry-run $(_holdfast_names host)" ;;
 		'host show') list+=" $(_holdfast_names host)" ;;
 		'dev '*)
-			[ "${words[1]}" = up ] && list+=' --hosts'
+			[ "${words[1]}" = up ] && list+=' --hosts --cluster'
 			if [ "${#words[@]}" = 2 ]; then
 				mapfile -t COMPREPLY < <(compgen -d -W "$list" -- "$word")
 				return

@@ -28,7 +28,7 @@ static const struct command commands[] = {
 	{ "failover", "HOST [--to HOST] [--dry-run]", "promote everything that a host was primary of", cmd_failover },
 	{ "events", "[VOLUME] [-n COUNT]", "the newest events", cmd_events },
 	{ "metrics", "[HOST]", "figures for Prometheus", cmd_metrics },
-	{ "dev up", "DIR [--hosts 4]", "start a cluster on this machine", cmd_dev_up },
+	{ "dev up", "DIR [--hosts 4] [--cluster STORE]", "start a cluster on this machine", cmd_dev_up },
 	{ "dev down", "DIR", "end it", cmd_dev_down },
 	{ "dev kill", "DIR HOST", "end one host by kill -9", cmd_dev_kill },
 	{ "dev start", "DIR HOST", "start one host again", cmd_dev_start },

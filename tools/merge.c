@@ -64,6 +64,17 @@ static void take_live(json_t *into, const json_t *from)
 	}
 }
 
+/* What a host says of itself: that it cannot reach the cluster store. */
+static void take_own_problems(json_t *into, const json_t *from)
+{
+	const json_t *news = json_object_get(from, "problems");
+	const char *self = json_string_value(json_object_get(from, "host"));
+
+	for (size_t i = 0; i < json_array_size(news); i++)
+		if (is_named(json_array_get(news, i), "object", self))
+			json_array_append(json_object_get(into, "problems"), json_array_get(news, i));
+}
+
 struct answer merge_all(const struct context *cx, const struct daemons *all, const char *cmd)
 {
 	struct answer merged =
@@ -74,6 +85,7 @@ struct answer merge_all(const struct context *cx, const struct daemons *all, con
 
 		if (a.exit_code == HF_EXIT_OK && merged.exit_code == HF_EXIT_OK) {
 			take_live(merged.result, a.result);
+			take_own_problems(merged.result, a.result);
 		} else if (merged.exit_code != HF_EXIT_OK) {
 			answer_fini(&merged);
 			merged = a;

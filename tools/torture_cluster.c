@@ -324,7 +324,7 @@ static int own_cluster(struct torture *t)
 	if (code == 0)
 		code = make_dir(t);
 	if (code == 0)
-		code = dev_create(t->dir, (unsigned)t->opt.hosts, program);
+		code = dev_create(t->dir, (unsigned)t->opt.hosts, NULL, program);
 	if (code)
 		return code;
 	t->cluster = dev_load(t->dir);

@@ -166,7 +166,8 @@ static int need_identity(struct hf_etcd_session *s, struct hf_etcd_conn *c, stru
 	pthread_mutex_unlock(&s->lock);
 	if (has)
 		return 0;
-	rc = compare_and_swap(s, c, s->data, "cluster", 0, NULL, hf_uuid_format(&s->fresh_uuid, uuid), 0, &ver, &found, err);
+	rc = compare_and_swap(s, c, s->data, "cluster", 0, NULL, hf_uuid_format(&s->fresh_uuid, uuid), 0, &ver, &found,
+			      err);
 	if (rc < 0 && rc != -ESTALE)
 		return rc;
 	pthread_mutex_lock(&s->lock);
@@ -218,8 +219,8 @@ static int claim_name(struct hf_etcd_session *s, struct hf_etcd_conn *c, const c
 		if (rc == 0 && strcmp(rows.item[0].value, s->nonce) != 0)
 			rc = -EEXIST;
 		else if (rc == 0) /* an answer was lost: whichever lease it is bound to, now it is this one */
-			rc = compare_and_swap(s, c, s->live, host, rows.item[0].ver, NULL, s->nonce, s->lease, &ver, &found,
-					      err);
+			rc = compare_and_swap(s, c, s->live, host, rows.item[0].ver, NULL, s->nonce, s->lease, &ver,
+					      &found, err);
 		else if (rc == -ENOENT)
 			rc = -EAGAIN;
 		hf_cluster_rows_fini(&rows);

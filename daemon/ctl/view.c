@@ -171,6 +171,25 @@ static void say_why(struct text *t, const struct hf_volume_view *v)
 	hf_unreachable();
 }
 
+/* "2026-01-31T12:00:00" */
+static char *format_second(uint64_t wall_ns, char out[32])
+{
+	time_t seconds = (time_t)(wall_ns / HF_SEC);
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+	return out;
+}
+
+static void say_store(struct text *t, const struct hf_store_view *store)
+{
+	char second[32];
+
+	say(t, "the cluster store has not answered since %sZ (%s)", format_second(store->away_wall_ns, second),
+	    store->why);
+}
+
 void hf_volume_why(const struct hf_volume_view *v, char out[HF_VIEW_WHY_MAX])
 {
 	struct text t = { out, HF_VIEW_WHY_MAX };
@@ -179,6 +198,11 @@ void hf_volume_why(const struct hf_volume_view *v, char out[HF_VIEW_WHY_MAX])
 		say(&t, "%s", v->why);
 	else
 		say_why(&t, v);
+	if (v->store.away_wall_ns) {
+		say(&t, "; ");
+		say_store(&t, &v->store);
+		say(&t, ": I/O goes on, but until it answers no leg can leave or join the in-sync set");
+	}
 }
 
 json_t *hf_why_json(const struct hf_volume_view *v)
@@ -291,8 +315,42 @@ static void add_volume_problem(json_t *list, const struct hf_volume_view *v)
 	add_problem(list, interrupted || last_margin, v->name, why, todo);
 }
 
-json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const struct hf_host_view *hosts,
-		       size_t host_count, const struct hf_volume_view *volumes, size_t volume_count)
+static json_t *time_json(uint64_t wall_ns)
+{
+	char text[64], second[32];
+
+	snprintf(text, sizeof(text), "%s.%09lluZ", format_second(wall_ns, second),
+		 (unsigned long long)(wall_ns % HF_SEC));
+	return json_string(text);
+}
+
+/* The object is the host: another one's way to the store may be fine. */
+static void add_store_problem(json_t *list, const char *self, const struct hf_store_view *store)
+{
+	char what[HF_VIEW_WHY_MAX];
+	struct text t = { what, sizeof(what) };
+
+	if (!store->away_wall_ns)
+		return;
+	say(&t, "%s: ", self);
+	say_store(&t, store);
+	add_problem(list, false, self, what,
+		    "I/O goes on; until the store answers in-sync sets stay as they are and nothing is promoted: "
+		    "start it, or mend the way to it");
+}
+
+static json_t *store_json(const struct hf_store_view *store)
+{
+	bool away = store->away_wall_ns != 0;
+
+	return json_pack("{s:b, s:o, s:o}", "answers", !away, "away_since",
+			 away ? time_json(store->away_wall_ns) : json_null(), "why",
+			 away ? json_string(store->why) : json_null());
+}
+
+json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const struct hf_store_view *store,
+		       const struct hf_host_view *hosts, size_t host_count, const struct hf_volume_view *volumes,
+		       size_t volume_count)
 {
 	json_t *host_list = json_array(), *volume_list = json_array(), *problems = json_array();
 
@@ -300,12 +358,14 @@ json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const st
 		json_array_append_new(volume_list, hf_volume_json(&volumes[i]));
 		add_volume_problem(problems, &volumes[i]);
 	}
+	add_store_problem(problems, self, store);
 	for (size_t i = 0; i < host_count; i++) {
 		json_array_append_new(host_list, hf_host_json(&hosts[i]));
 		add_host_problem(problems, &hosts[i]);
 	}
-	return checked(json_pack("{s:s, s:o, s:o, s:o, s:o}", "host", self, "cluster", uuid_json(cluster), "hosts",
-				 host_list, "volumes", volume_list, "problems", problems));
+	return checked(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "host", self, "cluster", uuid_json(cluster),
+				 "cluster_store", store_json(store), "hosts", host_list, "volumes", volume_list,
+				 "problems", problems));
 }
 
 /* certificate */
@@ -352,18 +412,6 @@ static json_t *history_json(const struct hf_epoch_cache *history)
 							      (json_int_t)history->at[i].epoch, "start",
 							      (json_int_t)history->at[i].start)));
 	return list;
-}
-
-static json_t *time_json(uint64_t wall_ns)
-{
-	time_t seconds = (time_t)(wall_ns / HF_SEC);
-	char text[64], day[32];
-	struct tm tm;
-
-	gmtime_r(&seconds, &tm);
-	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%09lluZ", day, (unsigned long long)(wall_ns % HF_SEC));
-	return json_string(text);
 }
 
 json_t *hf_certificate_json(const struct hf_certificate *cert)

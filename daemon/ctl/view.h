@@ -16,6 +16,7 @@
 #include "format/record.h"
 
 #define HF_VIEW_WHY_MAX 512u
+#define HF_VIEW_STORE_MAX 192u
 #define HF_VIEW_EXTENTS_MAX 1024u	/* extents of a certificate; the rest is counted only */
 
 struct hf_host_view {
@@ -24,6 +25,12 @@ struct hf_host_view {
 	bool connected;			/* the answering daemon has a connection to it (true for itself) */
 	uint32_t primaries;		/* volumes that it is primary of, by the records */
 	uint32_t legs;			/* legs that it holds, by the records */
+};
+
+/* The cluster store, as the answering daemon finds it. */
+struct hf_store_view {
+	uint64_t away_wall_ns;		/* since then nothing is answered, ns since 1970; 0: it answers */
+	char why[HF_VIEW_STORE_MAX];	/* what it, or the way to it, says */
 };
 
 enum hf_volume_state {
@@ -65,6 +72,7 @@ struct hf_volume_view {
 	uint32_t leg_count;
 	struct hf_leg_view leg[HF_LEGS_MAX];
 	char why[HF_VIEW_WHY_MAX];	/* set by who knows better than the words derived below; else empty */
+	struct hf_store_view store;	/* live only: without it the in-sync set cannot change (H36) */
 };
 
 /* All that the record alone tells: state REMOTE (STOPPED without a primary), legs IN SYNC or OUT. */
@@ -80,8 +88,9 @@ json_t *hf_volume_json(const struct hf_volume_view *v);
 /* The answer to `why`. */
 json_t *hf_why_json(const struct hf_volume_view *v);
 /* The answer to `status`: everything, and a list of problems with what to do, worst first. */
-json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const struct hf_host_view *hosts,
-		       size_t host_count, const struct hf_volume_view *volumes, size_t volume_count);
+json_t *hf_status_json(const char *self, const struct hf_uuid *cluster, const struct hf_store_view *store,
+		       const struct hf_host_view *hosts, size_t host_count, const struct hf_volume_view *volumes,
+		       size_t volume_count);
 
 /* What one in-sync leg answered to PREPARE (R7, R8). */
 struct hf_certificate_leg {

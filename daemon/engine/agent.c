@@ -472,8 +472,10 @@ static void on_listed(struct hf_cluster_req *q, int result, const struct hf_clus
 			a->ops->ready(a->ctx, 0, NULL);
 	} else {
 		HF_SOMETIMES(AGENT_LIST_FAILS);
-		hf_warn("cluster store: %s; trying again", hf_strerror(result));
+		if (!a->store_failed)
+			hf_warn("cluster store: the records cannot be read: %s; trying again", hf_strerror(result));
 	}
+	a->store_failed = result != 0;
 	tell_fresh(a, result);
 	if (result) {
 		a->list_again = true;	/* by the tick */
@@ -551,7 +553,9 @@ static void fail_start(struct hf_agent *a, int result, const char *why)
 		return;
 	}
 	HF_SOMETIMES(AGENT_START_AGAIN);
-	hf_warn("cluster store: %s (%s); trying again", why, hf_strerror(result));
+	if (!a->store_failed)
+		hf_warn("cluster store: %s (%s); trying again", why, hf_strerror(result));
+	a->store_failed = true;
 	hf_timer_set(a->r, &a->tick, hf_reactor_now(a->r) + RETRY_MIN_NS);
 }
 

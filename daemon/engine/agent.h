@@ -115,6 +115,7 @@ struct hf_agent {
 	bool listing, list_again;
 	uint64_t asks;			/* listings asked for so far, the last then: */
 	hf_nsec asked_at;
+	bool store_failed;		/* told once, until the store answers again */
 	struct hf_list fresh_next, fresh_now;	/* struct hf_agent_fresh: for the next listing, of the one under way */
 	struct hf_cluster_watch watch;
 	struct hf_timer tick;

@@ -93,8 +93,9 @@ static void on_got(struct hf_cluster_req *q, int result, const struct hf_cluster
 		hf_volume_run_record_text(v);
 		know_text(&v->text_read, &r.nonce, items[0].value);
 	}
-	if (result && result != -ENOENT)
+	if (result && result != -ENOENT && !v->get_failed)
 		hf_warn("volume %s: cluster store: %s; trying again", v->core->record.name, hf_strerror(result));
+	v->get_failed = result && result != -ENOENT;
 	feed_record(v, result, &r, result ? 0 : items[0].ver);
 	if (v->get_again) {
 		v->get_again = false;

@@ -97,7 +97,7 @@ struct hf_volume_run {
 	char key[HF_CLUSTER_KEY_MAX];
 	/* cluster store */
 	struct hf_cluster_req get_req, cas_req;
-	bool getting, get_again, cas_under_way;
+	bool getting, get_again, get_failed, cas_under_way;
 	struct hf_record_text text_base, text_read, text_sent;	/* of the core's record; of those that it may become */
 	/* life */
 	bool open;			/* serving, and the size is known */

@@ -58,6 +58,39 @@ refused 'a torture of a cluster with too few hosts' 'needs 5 hosts' \
 	hf torture --layout 2+2 --local full
 refused 'dev up with no host' 'host' "$BIN/holdfast" dev up "$T/other" --hosts 0
 
+# A daemon of its own: refused before it touches anything.
+holdfastd() {
+	"$BIN/holdfastd" --name hostX --dir "$T/hostX" --listen tcp:127.0.0.1:0 "$@"
+}
+printf 'hunter2' >"$T/open-password"
+printf 'hunter2\nhunter3\n' >"$T/two-passwords"
+printf 'hunter2' >"$T/password"
+chmod 644 "$T/open-password"
+chmod 600 "$T/two-passwords" "$T/password"
+far=etcd:https://192.0.2.1:2379
+refused 'a store of no known kind' 'sqlite:PATH or etcd:' holdfastd --cluster zookeeper:x
+refused 'a store without a path' 'sqlite:PATH or etcd:' holdfastd --cluster sqlite:
+refused 'an option of etcd for SQLite' '--etcd-' holdfastd --cluster "sqlite:$T/x.db" --etcd-user u
+refused 'an endpoint that is no URL' "'192.0.2.1:2379' is not an endpoint" holdfastd --cluster etcd:192.0.2.1:2379
+refused 'an endpoint with a path' 'is not an endpoint' holdfastd --cluster "$far/v3"
+refused 'an empty endpoint' 'is not an endpoint' holdfastd --cluster "$far,"
+refused 'etcd over the network in the clear' 'in the clear' holdfastd --cluster etcd:http://192.0.2.1:2379
+refused 'a name that only looks like this machine' 'in the clear' \
+	holdfastd --cluster etcd:http://127.0.0.1.example.org:2379
+refused 'etcd without an authority' '--etcd-ca' holdfastd --cluster "$far"
+refused 'an authority that is not there' "--etcd-ca $T/none" holdfastd --cluster "$far" --etcd-ca "$T/none"
+refused 'a certificate without its key' '--etcd-key' \
+	holdfastd --cluster "$far" --etcd-ca "$T/password" --etcd-cert "$T/password"
+refused 'a user without a password' '--etcd-password-file' \
+	holdfastd --cluster "$far" --etcd-ca "$T/password" --etcd-user u
+refused 'a password that others may read' 'chmod 600' \
+	holdfastd --cluster "$far" --etcd-user u --etcd-password-file "$T/open-password"
+refused 'a password file of two lines' 'one line' \
+	holdfastd --cluster "$far" --etcd-user u --etcd-password-file "$T/two-passwords"
+ok 'which is not told' inverse grep -q hunter "$T/err"
+refused 'a prefix that is no path' '--etcd-prefix' \
+	holdfastd --cluster etcd:http://127.0.0.1:2379 --etcd-prefix 'x y'
+
 names() { hf volume list --json | jq -r '.. | .name? // empty' | sort -u; }
 ok 'only the good volume exists' eval '[ "$(names)" = good ]'
 ok 'which is still served' serves good

@@ -30,6 +30,7 @@
 
 struct fake {
 	const char *host;
+	struct hf_store_view store;
 	struct hf_ctl_service service;
 };
 
@@ -187,7 +188,7 @@ static void op_status(void *ctx, struct hf_ctl_call *call)
 	fake_host(f, 'C', &hosts[1]);
 	fake_volume(f, "good", &volumes[0]);
 	fake_volume(f, "gone", &volumes[1]);
-	hf_ctl_reply(call, hf_status_json(f->host, &cluster, hosts, 2, volumes, 2));
+	hf_ctl_reply(call, hf_status_json(f->host, &cluster, &f->store, hosts, 2, volumes, 2));
 }
 
 static void op_why(void *ctx, struct hf_ctl_call *call, const char *name)
@@ -197,6 +198,7 @@ static void op_why(void *ctx, struct hf_ctl_call *call, const char *name)
 	if (!is_known(call, "explain volume", name))
 		return;
 	fake_volume(ctx, name, &v);
+	v.store = ((const struct fake *)ctx)->store;
 	hf_ctl_reply(call, hf_why_json(&v));
 }
 
@@ -275,7 +277,9 @@ static int serve(struct hf_reactor *r, const char *dir, struct fake *f)
 
 static _Noreturn void daemons(const char *dir, int ready)
 {
-	static struct fake a = { .host = "hostA" }, b = { .host = "hostB" };
+	static struct fake a = { .host = "hostA" };
+	static struct fake b = { .host = "hostB",
+				 .store = { .away_wall_ns = 1767225600 * HF_SEC, .why = "etcd: no route" } };
 	struct hf_reactor *r;
 	struct hf_errmsg err;
 
@@ -548,6 +552,12 @@ static void test_tables_for_people(void **state)
 	expect_out("critical");
 	expect_out("gone is served by nobody");
 	expect_out("host hostC does not answer");
+	/* hostA answers first, and reaches the store; hostB says of itself that it does not. */
+	expect_out("hostB: the cluster store has not answered since 2026-01-01T00:00:00Z (etcd: no route)");
+	expect_run(0, "--socket %s/hostB/ctl.sock why good", dir);
+	expect_out("; the cluster store has not answered since 2026-01-01T00:00:00Z (etcd: no route): I/O goes on");
+	expect_run(0, "--socket %s/hostB/ctl.sock status --json", dir);
+	expect_out("\"away_since\": \"2026-01-01T00:00:00.000000000Z\"");
 	expect_run(0, "--dir %s host list", dir);
 	expect_out("rackC");
 	expect_run(0, "--dir %s host show hostA", dir);

@@ -102,7 +102,7 @@ static void refuse(struct hf_reactor *r, struct hf_store_format *f)
 void hf_store_format(struct hf_reactor *r, struct hf_store_format *f)
 {
 	struct fmt *x = calloc(1, sizeof(*x));
-	struct hf_disk_super *s = &x->sb;
+	struct hf_disk_super *s;
 	struct hf_file_info info;
 	uint64_t max = f->params.size_blocks_max, pages;
 	uint32_t frag = hf_frag_size(f->params.id.geometry, f->params.id.frag);
@@ -117,6 +117,7 @@ void hf_store_format(struct hf_reactor *r, struct hf_store_format *f)
 		max = HF_VOLUME_BLOCKS_MAX;
 	x->f = f;
 	x->r = r;
+	s = &x->sb;
 	s->generation = 1;
 	s->id = f->params.id;
 	s->log_bytes = f->params.log_bytes ? f->params.log_bytes : 16 << 20;

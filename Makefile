@@ -161,6 +161,7 @@ help:
 	@echo 'make scoreboard    the figures of the last run (docs/PROOF.md)'
 	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
 	@echo 'make lint          the style as a test'
+	@echo 'make check-sanitizers  a share of the tests under ASan, UBSan, LeakSanitizer and TSan'
 	@echo 'make install       DESTDIR= PREFIX=$(PREFIX); also uninstall'
 	@echo 'make clean         BUILD=release|debug|asan|tsan|fuzz|cover selects the variant everywhere'
 
@@ -259,6 +260,25 @@ check-all: tests
 
 check-unit: all $(test_archives) $(test_bins)
 	$(Q)tests/run $(O) $(parts_unit)
+
+# The suites under sanitizers, each in its own variant: a share that takes minutes.
+SANITIZE_N ?= 20
+asan_exhaustive := $(filter %/test_memory_start %/test_memory_leg,$(exhaustive_bin))
+threaded := $(contract_bin) $(addprefix $(O)/tests/unit/,test_cluster_sqlite_db test_ctl_ctl test_front_nbd \
+	test_front_nbd_io test_io_buf test_tools_torture)
+.PHONY: check-sanitizers check-asan check-tsan
+check-sanitizers:
+	$(Q)tools/deps test
+	$(Q)$(MAKE) --no-print-directory BUILD=asan check-asan
+	$(Q)$(MAKE) --no-print-directory BUILD=tsan check-tsan
+
+check-asan: tests
+	$(Q)UBSAN_OPTIONS=print_stacktrace=1 SEED=1 N=$(SANITIZE_N) tests/run $(O) $(parts_unit) \
+		part exhaustive $(asan_exhaustive) part sim $(sim_main_bin) \
+		part system tests/system/310-primary-killed-fio-verifies.sh
+
+check-tsan: $(threaded)
+	$(Q)tests/run $(O) part threads $(threaded)
 
 check-exhaustive: $(exhaustive_bin)
 	$(Q)tests/run $(O) part exhaustive $(or $(T),$(exhaustive_bin))

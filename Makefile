@@ -77,13 +77,13 @@ sbin_programs := holdfastd
 bench_programs := holdfast-bench-engine
 
 # Tests: libhf_testlib.a (tests/lib), libhf_sim.a (tests/sim), then one program per name.
-testlib := cluster_driver_etcd.c cluster_driver_sqlite.c core_rig.c etcd_rig.c failing_alloc.c golden.c nbd_raw.c \
-	ram_export.c shards.c sometimes.c tcp_proxy.c
+testlib := cluster_ask.c cluster_driver_etcd.c cluster_driver_sqlite.c core_rig.c etcd_rig.c failing_alloc.c golden.c \
+	nbd_raw.c ram_export.c shards.c sometimes.c tcp_proxy.c
 sim := arena.c cell.c cluster_driver_sim.c invariants.c leg_case.c leg_cuts.c leg_judge.c leg_model.c leg_sim.c \
 	oracle.c plan.c sim_cluster.c sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c \
 	world_client.c world_end.c world_fault.c
-unit := test_base_parse test_cluster_etcd test_cluster_etcd_proto test_cluster_sqlite_db test_codec_csum \
-	test_codec_ec test_core_decide \
+unit := test_base_parse test_cluster_etcd test_cluster_etcd_http test_cluster_etcd_proto test_cluster_sqlite_db \
+	test_codec_csum test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events test_engine_agent \
 	test_engine_leg test_engine_volume test_format_disk test_format_record test_front_nbd test_front_nbd_fuzz \
 	test_front_nbd_io test_io_buf test_sim_storm test_sim_world test_store_basic test_store_crafted \
@@ -101,7 +101,7 @@ client := nbd_verify
 # Fuzzers: one program per name, by BUILD=fuzz only; fuzz_lib is linked into each.
 fuzz_lib := fuzz_alloc.c fuzz_leg.c fuzz_main.c fuzz_reactor.c
 fuzz_wrap := $(addprefix -Wl$(comma)--wrap=,crc32_iscsi malloc calloc realloc aligned_alloc free)
-fuzz := fuzz_ctl fuzz_log fuzz_nbd fuzz_peer fuzz_record fuzz_super fuzz_table fuzz_wire
+fuzz := fuzz_ctl fuzz_etcd fuzz_log fuzz_nbd fuzz_peer fuzz_record fuzz_super fuzz_table fuzz_wire
 
 # ---------------------------------------------------------------- rules
 comma := ,

@@ -376,6 +376,7 @@ static int attempt(struct hf_etcd_conn *c, const char *base, const char *path, c
 	long status = 0, size = 0;
 	CURLcode code;
 
+	c->from = base;
 	c->len = 0;
 	c->is_too_large = c->has_line = c->is_done = false;
 	if (c->cap > KEEP_BYTES) {

@@ -50,6 +50,7 @@ struct hf_etcd_conn {
 	CURLM *multi;
 	char *text;			/* the answer, NUL-terminated, until the next call */
 	size_t len, cap;
+	const char *from;		/* the endpoint that was asked last */
 	unsigned limit_ms;		/* of one call over all endpoints: HF_ETCD_CALL_MS */
 	/* of the call under way */
 	size_t max;

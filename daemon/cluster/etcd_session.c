@@ -63,9 +63,9 @@ static int need_same_life(struct hf_etcd_session *s, struct hf_errmsg *err)
 }
 
 /* Not etcd's words: what is wrong with them. */
-static int not_etcd(int rc, struct hf_errmsg *what, struct hf_errmsg *err)
+static int not_etcd(const struct hf_etcd_conn *c, int rc, const struct hf_errmsg *what, struct hf_errmsg *err)
 {
-	return hf_fail(err, rc, "etcd's answer is refused: %s", what->text);
+	return hf_fail(err, rc, "%s: the answer is not believed: %s", c->from, what->text);
 }
 
 static int call_and_free(struct hf_etcd_conn *c, const char *path, char *body, enum hf_etcd_how how,
@@ -89,7 +89,7 @@ static int range(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *
 	if (rc < 0)
 		return rc;
 	rc = hf_etcd_range_parse(c->text, c->len, prefix, key_prefix, after, rows, out, &what);
-	return rc < 0 ? not_etcd(rc, &what, err) : believe(s, c, &out->header, floor, err);
+	return rc < 0 ? not_etcd(c, rc, &what, err) : believe(s, c, &out->header, floor, err);
 }
 
 static int get(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *prefix, const char *key,
@@ -99,12 +99,13 @@ static int get(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *pr
 	int rc = range(s, c, prefix, key, NULL, hf_etcd_get_text(prefix, key, false), rows, &page, err);
 
 	if (rc == 0 && (rows->count > 1 || (rows->count == 1 && strcmp(rows->item[0].key, key) != 0)))
-		rc = hf_fail(err, -EPROTO, "etcd's answer is refused: it has other keys than the one asked for");
+		rc = hf_fail(err, -EPROTO, "%s: the answer is not believed: it has other keys than the one asked for",
+			     c->from);
 	if (rc == 0 && rows->count == 0)
 		rc = -ENOENT;
 	if (rc < 0)
 		hf_cluster_rows_fini(rows);
-	return rc;
+	return rc == -ERANGE ? -EIO : rc;	/* no revision was asked for */
 }
 
 /* All pages as they were at the first one's revision. */
@@ -143,7 +144,7 @@ static int compare_and_swap(struct hf_etcd_session *s, struct hf_etcd_conn *c, c
 	if (rc < 0)
 		return rc == -ERANGE ? -EIO : rc;
 	rc = hf_etcd_cas_parse(c->text, c->len, ver, was != NULL, &cas, &what);
-	rc = rc < 0 ? not_etcd(rc, &what, err) : believe(s, c, &cas.header, floor + (cas.succeeded && value), err);
+	rc = rc < 0 ? not_etcd(c, rc, &what, err) : believe(s, c, &cas.header, floor + (cas.succeeded && value), err);
 	if (rc < 0)
 		return rc;
 	*found = cas.found_ver;
@@ -187,7 +188,7 @@ static int lease_call(struct hf_etcd_conn *c, const char *path, char *body, bool
 	if (rc < 0)
 		return rc;
 	rc = hf_etcd_lease_parse(c->text, c->len, keep_alive, out, &what);
-	return rc < 0 ? not_etcd(rc, &what, err) : hf_etcd_same_cluster(c, out->header.cluster, err);
+	return rc < 0 ? not_etcd(c, rc, &what, err) : hf_etcd_same_cluster(c, out->header.cluster, err);
 }
 
 static int need_lease(struct hf_etcd_session *s, struct hf_etcd_conn *c, struct hf_errmsg *err)

@@ -13,150 +13,12 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "base/limits.h"
-#include "base/uuid.h"
 #include "cluster/cluster.h"
-#include "io/reactor_uring.h"
+#include "lib/cluster_ask.h"
 #include "lib/etcd_rig.h"
 #include "lib/tcp_proxy.h"
 
-#define TURNS_MAX 4000			/* of 10 ms: the deadline of a wait */
-
 static struct etcd_rig *shared;		/* one member, without TLS: for tests that leave it as it was */
-static struct hf_reactor *reactor;
-static char prefix[64];			/* of the test that runs */
-
-struct answer {
-	struct hf_cluster_req req;
-	bool arrived;
-	int result;
-	uint64_t ver;
-	size_t count;
-	char value[256], last_key[HF_CLUSTER_KEY_MAX];
-	bool ascends;
-};
-
-static void on_answer(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
-		      uint64_t ver)
-{
-	struct answer *a = q->ctx;
-
-	assert_false(a->arrived);
-	a->arrived = true;
-	a->result = result;
-	a->ver = ver;
-	a->count = count;
-	a->ascends = true;
-	for (size_t i = 1; i < count; i++)
-		a->ascends = a->ascends && strcmp(items[i - 1].key, items[i].key) < 0;
-	if (count) {
-		snprintf(a->value, sizeof(a->value), "%s", items[0].value);
-		snprintf(a->last_key, sizeof(a->last_key), "%s", items[count - 1].key);
-		a->ver = items[0].ver;
-	}
-}
-
-static void turn(void)
-{
-	hf_reactor_uring_turn(reactor, hf_reactor_now(reactor) + 10 * HF_MS);
-}
-
-static void ask(struct answer *a)
-{
-	*a = (struct answer){ .req = { .done = on_answer } };
-	a->req.ctx = a;
-}
-
-static int await(struct answer *a)
-{
-	for (int i = 0; i < TURNS_MAX && !a->arrived; i++)
-		turn();
-	assert_true(a->arrived);
-	return a->result;
-}
-
-static int get(struct hf_cluster *c, const char *key, struct answer *a)
-{
-	ask(a);
-	c->ops->get(c, &a->req, key);
-	return await(a);
-}
-
-static int cas(struct hf_cluster *c, const char *key, uint64_t ver, const char *value, uint64_t *out)
-{
-	struct answer a;
-
-	ask(&a);
-	c->ops->cas(c, &a.req, key, ver, NULL, value);
-	if (await(&a) == 0 && out)
-		*out = a.ver;
-	return a.result;
-}
-
-/* As the core does (H8): after a lost answer or a choice of a leader, look whether it was made. */
-static void change(struct hf_cluster *c, const char *key, const char *value)
-{
-	struct answer a;
-
-	for (int tries = 0; tries < 40; tries++) {
-		int rc = get(c, key, &a);
-
-		if (rc == 0 && strcmp(a.value, value) == 0)
-			return;
-		if (rc == 0 || rc == -ENOENT)
-			(void)cas(c, key, rc == 0 ? a.ver : 0, value, NULL);
-	}
-	fail_msg("%s did not become %s", key, value);
-}
-
-static struct hf_cluster *open_with(const struct hf_cluster_etcd_params *p)
-{
-	struct hf_cluster *c;
-	struct hf_errmsg err;
-
-	if (hf_cluster_etcd_new(reactor, p, &c, &err) < 0)
-		fail_msg("%s", err.text);
-	return c;
-}
-
-static struct hf_cluster *open_at(const char *endpoints)
-{
-	return open_with(&(struct hf_cluster_etcd_params){ .endpoints = endpoints, .prefix = prefix });
-}
-
-static const char *proxy_url(const struct tcp_proxy *p)
-{
-	static char url[4][64];
-	static unsigned next;
-	char *out = url[next++ % 4];
-
-	snprintf(out, sizeof(url[0]), "http://127.0.0.1:%u", tcp_proxy_port(p));
-	return out;
-}
-
-static void close_store(struct hf_cluster *c)
-{
-	c->ops->free(c);
-	for (int i = 0; i < 4; i++)
-		turn();
-}
-
-static int setup(void **state)
-{
-	static unsigned number;
-	struct hf_errmsg err;
-
-	(void)state;
-	snprintf(prefix, sizeof(prefix), "/holdfast/unit-%u/", number++);
-	return hf_reactor_uring_new(&reactor, &err);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	hf_reactor_uring_free(reactor);
-	return 0;
-}
 
 /* lost answers */
 
@@ -405,51 +267,6 @@ static void test_a_store_that_went_back_is_refused_until_the_daemon_starts_anew(
 
 /* watches */
 
-struct watcher {
-	struct hf_cluster_watch watch;
-	int count;
-};
-
-static void on_changed(struct hf_cluster_watch *w)
-{
-	((struct watcher *)w->ctx)->count++;
-}
-
-static void watch(struct hf_cluster *c, struct watcher *x, const char *of)
-{
-	*x = (struct watcher){ .watch = { .changed = on_changed } };
-	hf_list_init(&x->watch.link);
-	x->watch.ctx = x;
-	snprintf(x->watch.prefix, sizeof(x->watch.prefix), "%s", of);
-	c->ops->watch(c, &x->watch);
-}
-
-static void await_change(struct watcher *x, int above)
-{
-	for (int i = 0; i < TURNS_MAX && x->count <= above; i++)
-		turn();
-	assert_true(x->count > above);
-}
-
-/* The stream stands: a change is told to its watch, and the other one has nothing to look for. */
-static void await_stream(struct hf_cluster *c, struct hf_cluster *by, struct watcher *x, struct watcher *other)
-{
-	uint64_t ver = 0;
-	struct answer a;
-
-	for (int tries = 0; tries < 50; tries++) {
-		int before = x->count, untouched = other->count;
-
-		if (get(c, "volume/a", &a) == 0)
-			ver = a.ver;
-		assert_int_equal(cas(by, "volume/a", ver, "x", NULL), 0);
-		await_change(x, before);
-		if (other->count == untouched)
-			return;
-	}
-	fail_msg("every change is told to everyone: there is no stream");
-}
-
 static void test_a_watch_tells_what_changed_and_nothing_else(void **state)
 {
 	struct hf_cluster *c = open_at(etcd_rig_url(shared, 0)), *by = open_at(etcd_rig_url(shared, 0));
@@ -563,31 +380,6 @@ static void test_a_list_of_several_pages_is_whole_and_in_order(void **state)
 
 /* liveness */
 
-static int alive(struct hf_cluster *c, const char *host)
-{
-	struct answer a;
-
-	ask(&a);
-	c->ops->alive(c, &a.req, host);
-	return await(&a);
-}
-
-static int announce(struct hf_cluster *c, const char *host)
-{
-	struct answer a;
-
-	ask(&a);
-	c->ops->announce(c, &a.req, host);
-	return await(&a);
-}
-
-static void await_alive(struct hf_cluster *c, const char *host, int want)
-{
-	for (int i = 0; i < TURNS_MAX && alive(c, host) != want; i++)
-		turn();
-	assert_int_equal(alive(c, host), want);
-}
-
 static void test_a_host_that_was_cut_off_for_longer_than_its_lease_lives_again(void **state)
 {
 	struct tcp_proxy *p = tcp_proxy_new(etcd_rig_port(shared, 0));
@@ -644,7 +436,7 @@ static void test_an_announcement_whose_answer_is_lost_is_kept_alive(void **state
 	tcp_proxy_free(p);
 }
 
-#define promise(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define promise(name) cmocka_unit_test_setup_teardown(test_##name, ask_setup, ask_teardown)
 
 static int start_shared(void **state)
 {

@@ -161,6 +161,7 @@ help:
 	@echo 'make scoreboard    the figures of the last run (docs/PROOF.md)'
 	@echo 'make bench         IOPS, latency and CPU per op, as ratios to raw fio'
 	@echo 'make lint          the style as a test'
+	@echo 'make analyze       cppcheck, gcc -fanalyzer and clang-tidy over the product; LONG=1: more'
 	@echo 'make check-sanitizers  a share of the tests under ASan, UBSan, LeakSanitizer and TSan'
 	@echo 'make install       DESTDIR= PREFIX=$(PREFIX); also uninstall'
 	@echo 'make clean         BUILD=release|debug|asan|tsan|fuzz|cover selects the variant everywhere'
@@ -338,6 +339,12 @@ bench:
 	$(Q)tools/deps bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD_DIR=$(O) tools/bench/run
+
+# LONG=1: clang's analyzer as well.
+.PHONY: analyze
+analyze:
+	$(Q)tools/deps test
+	$(Q)HF_CFLAGS='$(cflags)' tests/run $(O) part analyze tests/analyze/run
 
 lint: $(archives)
 	$(Q)O='$(O)' CC='$(CC)' HF_CFLAGS='$(cflags)' HF_SOURCES='$(all_src)' tests/lint/run

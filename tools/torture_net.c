@@ -43,7 +43,7 @@ static int each_socket(int pidfd, pid_t pid, int (*act)(int fd))
 
 		if (entry->d_name[0] == '.')
 			continue;
-		fd = pidfd_getfd(pidfd, atoi(entry->d_name), 0);
+		fd = pidfd_getfd(pidfd, (int)strtol(entry->d_name, NULL, 10), 0);
 		if (fd < 0 && errno != EBADF) /* closed meanwhile */
 			rc = -errno;
 		if (fd >= 0 && is_tcp(fd))

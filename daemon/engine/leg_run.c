@@ -306,8 +306,8 @@ static void serve_adopt(struct hf_leg_run *l)
 	struct hf_leg_control *q = current(l);
 	struct hf_adopt_plan *plan = &l->plan;
 	int result = hf_leg_adopt(&l->core, &q->m.adopt, plan);
-	hf_epoch epoch;
-	uint32_t chain;
+	hf_epoch epoch = 0;
+	uint32_t chain = 0;
 
 	drop_held(l);
 	HF_SOMETIMES_IF(RUN_ADOPT_STALE, result == HF_LEG_STALE);

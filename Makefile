@@ -94,9 +94,9 @@ story := test_story
 golden := test_golden_disk test_golden_record test_golden_wire
 exhaustive := test_cell_faults test_leg_cuts test_memory_cell test_memory_leg \
 	test_memory_start
-# Programs of tests/sim that judge seeded runs; servers of tests/lib without a cluster; clients (linked with libnbd).
+# Programs of tests/sim that judge seeded runs; servers of tests/lib; clients (linked with libnbd).
 sim_main := sim_run
-server := nbd_ram
+server := nbd_ram tcp_lossy
 client := nbd_verify
 # Fuzzers: one program per name, by BUILD=fuzz only; fuzz_lib is linked into each.
 fuzz_lib := fuzz_alloc.c fuzz_leg.c fuzz_main.c fuzz_reactor.c

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * daemon_volume - make, resize and delete volumes. Making formats every leg first and writes the record last, so that a
- * failure leaves nothing half made: what was formatted is deleted again.
+ * failure leaves nothing half made: what was formatted is deleted again, but only when the record is known not to be
+ * written. An answer of the cluster store may be lost (H8): then it is asked again until it tells.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,9 @@
 #include "base/log.h"
 #include "daemon.h"
 #include "engine/peer.h"
+
+#define RECORD_AGAIN_NS (200 * HF_MS)
+#define RECORD_WAIT_NS (30 * HF_SEC)
 
 struct creation {
 	struct hf_daemon *d;
@@ -28,6 +32,9 @@ struct creation {
 	char failed_host[HF_NAME_MAX];
 	struct hf_cluster_req req;
 	bool undoing;
+	bool may_be_written;		/* an answer was lost */
+	struct hf_timer again;
+	hf_nsec give_up;
 };
 
 static void fail(struct hf_ctl_call *call, enum hf_ctl_code code, const char *what, const char *object,
@@ -145,27 +152,93 @@ static void undo(struct creation *c)
 		creation_failed(c);
 }
 
-static void on_recorded(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
-			uint64_t ver)
+static void record(struct creation *c);
+
+static void created(struct creation *c)
 {
-	struct creation *c = q->ctx;
 	struct hf_volume_view view;
 
-	(void)items;
-	(void)count;
-	(void)ver;
-	if (result) {
-		c->result = result == -ESTALE ? -EEXIST : result;
-		snprintf(c->words, sizeof(c->words), "%s",
-			 result == -ESTALE ? "a volume of this name exists already" : hf_strerror(result));
-		undo(c);
-		return;
-	}
 	hf_events_add(c->d->events, "volume-created", c->record.name, json_pack("{s:s}", "tenant", c->record.tenant));
 	hf_volume_view_of_record(&view, &c->record);
 	hf_ctl_reply(c->call, hf_volume_json(&view));
 	hf_agent_refresh(&c->d->agent);
 	free(c);
+}
+
+static void not_created(struct creation *c, int result, const char *words)
+{
+	c->result = result;
+	snprintf(c->words, sizeof(c->words), "%s", words);
+	undo(c);
+}
+
+static void record_again(struct hf_timer *t)
+{
+	record(hf_container_of(t, struct creation, again));
+}
+
+/* The legs stay: a record that names them may be there. */
+static void ask_later(struct creation *c)
+{
+	hf_nsec now = hf_reactor_now(c->d->r);
+
+	c->may_be_written = true;
+	if (now < c->give_up) {
+		hf_timer_set(c->d->r, &c->again, now + RECORD_AGAIN_NS);
+		return;
+	}
+	hf_ctl_fail(c->call, HF_CTL_ETIMEDOUT, "create volume", c->record.name,
+		    "the cluster store does not answer: the volume may exist, or come to exist",
+		    "see holdfast volume show when it answers again");
+	free(c);
+}
+
+/* Somebody's record is there: ours, when the answer that said so was lost. */
+static void on_looked(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+		      uint64_t ver)
+{
+	struct creation *c = q->ctx;
+	struct hf_errmsg err;
+	struct hf_record r;
+
+	(void)count;
+	(void)ver;
+	if (result == 0 && hf_record_decode(items[0].value, &r, &err) == 0 &&
+	    hf_uuid_is_equal(&r.volume, &c->record.volume))
+		created(c);
+	else if (result == 0)
+		not_created(c, -EEXIST, "a volume of this name exists already");
+	else
+		ask_later(c);
+}
+
+/* Results that say that nothing was written, nor will be (cluster.h). */
+static bool is_unwritten(int result)
+{
+	return result == -ESTALE || result == -EINVAL || result == -EACCES || result == -ENOSPC;
+}
+
+static void on_recorded(struct hf_cluster_req *q, int result, const struct hf_cluster_item *items, size_t count,
+			uint64_t ver)
+{
+	struct creation *c = q->ctx;
+	char key[HF_RECORD_KEY_MAX];
+
+	(void)items;
+	(void)count;
+	(void)ver;
+	if (result == 0) {
+		created(c);
+	} else if (result == -ESTALE && c->may_be_written) {
+		c->req.done = on_looked;
+		c->d->cluster->ops->get(c->d->cluster, &c->req, hf_record_volume_key(c->record.name, key));
+	} else if (result == -ESTALE) {
+		not_created(c, -EEXIST, "a volume of this name exists already");
+	} else if (is_unwritten(result) && !c->may_be_written) {
+		not_created(c, result, hf_strerror(result));
+	} else {
+		ask_later(c);
+	}
 }
 
 static void record(struct creation *c)
@@ -181,10 +254,13 @@ static void record(struct creation *c)
 
 static void all_answered(struct creation *c)
 {
-	if (c->result)
+	if (c->result) {
 		undo(c);
-	else
-		record(c);
+		return;
+	}
+	hf_timer_init(&c->again, record_again);
+	c->give_up = hf_reactor_now(c->d->r) + RECORD_WAIT_NS;
+	record(c);
 }
 
 static void note_failure(struct creation *c, uint32_t leg, int result, const char *words)

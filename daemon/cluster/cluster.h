@@ -9,8 +9,9 @@
  *    delete) and its value is `was` (NULL: any). Versions come from one counter of the whole store that only grows, so
  *    A -> B -> A is noticed (H7); a store that was put back to a copy counts some of them anew, for which `was` is
  *    compared: no two records of volumes are the same (H26).
- *  - The answer of a cas may be lost (-ETIMEDOUT, -EIO): then its effect is unknown and the caller reads again and
- *    compares the nonce inside the value (H8). -ESTALE: it had no effect and never will.
+ *  - The answer of a cas may be lost: then its effect is unknown and the caller reads again and compares the nonce
+ *    inside the value (H8). -ESTALE (another version), -EINVAL, -EACCES, -ENOSPC: it had no effect and never will. Any
+ *    other error (-ETIMEDOUT, -EIO, -EPROTO, ...) says nothing of its effect.
  *  - watch tells that something under a prefix may have changed: a hint to read, never data to decide on.
  *  - Liveness of hosts is a hint as well: never a fence.
  * Callbacks come from the reactor, never from inside a call. Values are at most HF_CLUSTER_VALUE_MAX bytes of UTF-8

@@ -76,13 +76,14 @@ void change(struct hf_cluster *c, const char *key, const char *value)
 {
 	struct answer a;
 
-	for (int tries = 0; tries < 40; tries++) {
+	for (int tries = 0; tries < TURNS_MAX; tries++) {
 		int rc = get(c, key, &a);
 
 		if (rc == 0 && strcmp(a.value, value) == 0)
 			return;
 		if (rc == 0 || rc == -ENOENT)
 			(void)cas(c, key, rc == 0 ? a.ver : 0, value, NULL);
+		turn();
 	}
 	fail_msg("%s did not become %s", key, value);
 }

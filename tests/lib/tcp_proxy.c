@@ -48,7 +48,7 @@ static struct sockaddr_in loopback(uint16_t port)
 static int listen_on(uint16_t port)
 {
 	struct sockaddr_in a = loopback(port);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 
 	hf_assert(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
 	hf_assert(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 64) == 0);
@@ -156,36 +156,42 @@ static void obey(struct tcp_proxy *p)
 	}
 }
 
+/* What there is to wait for, with the lock held. */
+static void fill(const struct tcp_proxy *p, struct pollfd fd[2 + 2 * PAIRS_MAX])
+{
+	fd[0] = (struct pollfd){ p->wake[0], POLLIN, 0 };
+	fd[1] = (struct pollfd){ p->listener, POLLIN, 0 };
+	for (int i = 0; i < PAIRS_MAX; i++) {
+		fd[2 + 2 * i] = (struct pollfd){ p->pair[i].client, POLLIN, 0 };
+		fd[3 + 2 * i] = (struct pollfd){ p->pair[i].server, POLLIN, 0 };
+	}
+}
+
 static void *run(void *arg)
 {
 	struct tcp_proxy *p = arg;
 	struct pollfd fd[2 + 2 * PAIRS_MAX];
+	char byte[16];
 
-	for (;;) {
-		char byte[16];
-
-		fd[0] = (struct pollfd){ p->wake[0], POLLIN, 0 };
-		fd[1] = (struct pollfd){ p->listener, POLLIN, 0 };
-		for (int i = 0; i < PAIRS_MAX; i++) {
-			fd[2 + 2 * i] = (struct pollfd){ p->pair[i].client, POLLIN, 0 };
-			fd[3 + 2 * i] = (struct pollfd){ p->pair[i].server, POLLIN, 0 };
-		}
+	pthread_mutex_lock(&p->lock);
+	while (!p->stops) {
+		fill(p, fd);
+		pthread_mutex_unlock(&p->lock);
 		hf_assert(poll(fd, sizeof(fd) / sizeof(fd[0]), -1) > 0);
 		pthread_mutex_lock(&p->lock);
 		if (fd[0].revents)
 			(void)!read(p->wake[0], byte, sizeof(byte));
-		if (p->stops)
-			break;
+		/* An order may have ended what was waited for. */
 		for (int i = 0; i < PAIRS_MAX; i++) {
-			if (fd[2 + 2 * i].revents)
-				from_client(p, &p->pair[i]);
-			if (fd[3 + 2 * i].revents && p->pair[i].server >= 0)
-				from_server(p, &p->pair[i]);
+			struct pair *c = &p->pair[i];
+
+			if (fd[2 + 2 * i].revents && c->client >= 0)
+				from_client(p, c);
+			if (fd[3 + 2 * i].revents && c->server >= 0)
+				from_server(p, c);
 		}
-		if (fd[1].revents)
+		if (fd[1].revents && p->listener == fd[1].fd)
 			take_client(p);
-		obey(p);
-		pthread_mutex_unlock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# On etcd: a volume is made, written and failed over; while etcd is away writes go on, operators are told, and what
-# changes the in-sync set waits for it; when it is back everything heals by itself.
+# On etcd a volume is made, written and failed over; while etcd is away writes go on, operators are told, and what
+# changes the in-sync set waits; when it is back everything heals by itself.
 . "$(dirname "$0")/../lib/cluster.sh"
 begin_cluster
 need etcd etcdctl
@@ -32,12 +32,31 @@ committed() { hf volume show vol --json | jq .committed; }
 committed_more() { [ "$(committed)" -gt "$1" ]; }
 primary_is() { hf volume show vol --json | jq -e --arg h "$1" '.primary == $h and .state == "serving"'; }
 
+# Between the daemons and etcd, so that an answer can be lost.
+lossy_start() {
+	start_bg lossy "$PWD/$BUILD_DIR/tests/lib/tcp_lossy" "$client" /v3/kv/txn
+	lossy_pid=$BG
+	wait_for 10 grep -q port "$T/lossy.log"
+	lossy_port=$(sed -n 's/^port //p' "$T/lossy.log")
+}
+lose_next() { kill -USR1 "$lossy_pid" && wait_for 10 grep -q armed "$T/lossy.log"; }
+has_lost() { kill -USR2 "$lossy_pid" && wait_for 10 grep -q "so far, lost $1" "$T/lossy.log"; }
+
 must 'etcd starts' etcd_start
-must 'four hosts start on it' dev up --hosts 4 --cluster "etcd:http://127.0.0.1:$client"
+must 'and a proxy before it' lossy_start
+must 'four hosts start on it' dev up --hosts 4 --cluster "etcd:http://127.0.0.1:$lossy_port"
 ok 'nothing is kept in a file' test ! -e "$C/cluster.db"
 must 'a 2+1 volume with a local full leg is served' create_2_1 vol
 ok 'its record is in etcd' eval 'keys | grep -qx /holdfast/data/volume/vol'
 ok 'and so is what says that each host lives' eval '[ "$(keys | grep -c /holdfast/live/host)" = 4 ]'
+
+must 'the answer to the next change is to be lost' lose_next
+ok 'a volume is made all the same' \
+	hf volume create lost --tenant acme --size 64M --layout 1+1 --hosts hostB,hostC
+ok 'although the answer to its record was lost' has_lost 1
+ok 'it has its legs, and is served' wait_for 20 serves lost
+ok 'with both of them' wait_insync lost
+
 must 'a client writes and reads it' load_start vol --blocks 8192 --depth 16
 
 must 'etcd is killed' etcd_kill
@@ -48,11 +67,12 @@ ok 'why says that I/O goes on' eval 'hf why vol | grep -q "cluster store has not
 at=$(committed)
 ok 'writes are acknowledged meanwhile' wait_for 20 committed_more "$at"
 ok 'readers are let in' serves vol
-not_ok 'nothing is made meanwhile' hf --timeout 10 volume create other --tenant acme --size 64M --layout 1+1 \
-	--hosts hostB,hostC
+start_bg create "$BIN/holdfast" --dir "$C" volume create late --tenant acme --size 64M --layout 1+1 --hosts hostB,hostC
+create_pid=$BG
 must 'etcd is started again' etcd_start
 ok 'and is heard of without a command' wait_for 20 store_answers
-ok 'nothing was left half made' eval '! keys | grep -q volume/other'
+ok 'a volume whose making had begun meanwhile is made' wait "$create_pid"
+ok 'and served' wait_for 20 serves late
 
 must 'a host that keeps a fragment is killed' dev kill hostC
 ok 'it is taken out of the set' wait_for 30 tolerance_is vol 1

@@ -276,12 +276,30 @@ static struct hf_etcd_header header(struct reader *r, const json_t *answer)
 	return h;
 }
 
+/*
+ * At most so many values, each of which costs more memory than text: a page of rows has some 2000, a message of a watch
+ * with more is replaced by a look at everything.
+ */
+static bool has_too_many_values(const char *text, size_t len)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < len; i++)
+		count += text[i] == ',' || text[i] == '[' || text[i] == '{';
+	return count > HF_ETCD_VALUES_MAX;
+}
+
 /* The answer as an object, or NULL with the failure noted. */
 static json_t *load(struct reader *r, const char *text, size_t len)
 {
 	json_error_t where;
-	json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	json_t *o;
 
+	if (has_too_many_values(text, len)) {
+		r->result = hf_fail(r->err, -EPROTO, "it has more values than any answer");
+		return NULL;
+	}
+	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
 	if (!json_is_object(o)) {
 		json_decref(o);
 		r->result = hf_fail(r->err, -EPROTO, "it is not a JSON object");

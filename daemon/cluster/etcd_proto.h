@@ -18,6 +18,7 @@
 #define HF_ETCD_PREFIX_MAX 96u		/* bytes with NUL */
 #define HF_ETCD_TOKEN_MAX 4096u		/* bytes with NUL: a JWT may be long */
 #define HF_ETCD_PAGE 256u		/* rows of one answer to a range */
+#define HF_ETCD_VALUES_MAX 16384u	/* JSON values of one answer: bounds what it takes in memory */
 /* Bytes of one answer: a page of the largest rows in base64, and room for names. */
 #define HF_ETCD_ANSWER_MAX ((size_t)HF_ETCD_PAGE * (HF_CLUSTER_VALUE_MAX / 3 * 4 + 1024))
 

@@ -112,7 +112,7 @@ static int get(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *pr
 static int list(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *prefix, const char *key_prefix,
 		bool keys_only, struct hf_cluster_rows *rows, struct hf_errmsg *err)
 {
-	struct hf_etcd_range page = {.more = true};
+	struct hf_etcd_range page = { .more = true };
 	uint64_t revision = 0;
 	int rc = 0;
 
@@ -154,9 +154,10 @@ static int compare_and_swap(struct hf_etcd_session *s, struct hf_etcd_conn *c, c
 	return 0;
 }
 
-/* The first request of a daemon makes a fresh store the store of a cluster; of several daemons one wins. */
+/* The first request to a fresh store makes it the store of a cluster; of several daemons one wins. */
 static int need_identity(struct hf_etcd_session *s, struct hf_etcd_conn *c, struct hf_errmsg *err)
 {
+	struct hf_cluster_rows rows = { 0 };
 	char uuid[HF_UUID_TEXT];
 	uint64_t ver, found;
 	bool has;
@@ -167,8 +168,12 @@ static int need_identity(struct hf_etcd_session *s, struct hf_etcd_conn *c, stru
 	pthread_mutex_unlock(&s->lock);
 	if (has)
 		return 0;
-	rc = compare_and_swap(s, c, s->data, "cluster", 0, NULL, hf_uuid_format(&s->fresh_uuid, uuid), 0, &ver, &found,
-			      err);
+	/* Looked for first: an etcd that is full, but not fresh, can still be read. */
+	rc = get(s, c, s->data, "cluster", &rows, err);
+	hf_cluster_rows_fini(&rows);
+	if (rc == -ENOENT)
+		rc = compare_and_swap(s, c, s->data, "cluster", 0, NULL, hf_uuid_format(&s->fresh_uuid, uuid), 0, &ver,
+				      &found, err);
 	if (rc < 0 && rc != -ESTALE)
 		return rc;
 	pthread_mutex_lock(&s->lock);
@@ -209,7 +214,7 @@ static int need_lease(struct hf_etcd_session *s, struct hf_etcd_conn *c, struct 
 /* Put our key, bound to our lease. -EEXIST: another daemon's is there. */
 static int claim_name(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *host, struct hf_errmsg *err)
 {
-	struct hf_cluster_rows rows = {0};
+	struct hf_cluster_rows rows = { 0 };
 	uint64_t ver = 0, found = 0;
 	int rc = need_lease(s, c, err);
 
@@ -255,7 +260,7 @@ static int announce(struct hf_etcd_session *s, struct hf_etcd_conn *c, const cha
 
 static int keep_alive(struct hf_etcd_session *s, struct hf_etcd_conn *c, struct hf_errmsg *err)
 {
-	struct hf_etcd_lease lease = {.ttl_s = 0};
+	struct hf_etcd_lease lease = { .ttl_s = 0 };
 	int rc = 0;
 
 	if (s->lease)
@@ -268,8 +273,8 @@ static int keep_alive(struct hf_etcd_session *s, struct hf_etcd_conn *c, struct 
 
 void hf_etcd_alive_run(struct hf_etcd_session *s, struct hf_etcd_conn *c, struct hf_list *asked)
 {
-	struct hf_cluster_rows rows = {0};
-	struct hf_errmsg err = {""};
+	struct hf_cluster_rows rows = { 0 };
+	struct hf_errmsg err = { "" };
 	int rc = list(s, c, s->live, "", true, &rows, &err);
 
 	hf_list_each(asked, n)

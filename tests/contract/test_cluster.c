@@ -174,6 +174,21 @@ static void test_get_of_a_missing_key_is_enoent(void **state)
 	assert_int_equal(a.count, 0);
 }
 
+/* "No", "there is none" and "too long" are answers as well. */
+static void test_a_store_that_answers_is_not_away(void **state)
+{
+	struct world *w = *state;
+	char key[HF_CLUSTER_KEY_MAX + 1];
+	struct answer a;
+
+	memset(key, 'k', sizeof(key));
+	key[HF_CLUSTER_KEY_MAX] = '\0';
+	assert_int_equal(get(w, 0, "volume/none", &a), -ENOENT);
+	assert_int_equal(cas(w, 0, "volume/none", 7, "x", NULL), -ESTALE);
+	assert_int_equal(cas(w, 0, key, 0, "x", NULL), -EINVAL);
+	assert_int_equal(w->daemon[0]->away_since, 0);
+}
+
 static void test_create_read_change_delete(void **state)
 {
 	uint64_t v1 = 0, v2 = 0, v3 = 0;
@@ -450,6 +465,7 @@ static void test_a_daemon_that_dies_leaves_what_it_wrote(void **state)
 static const struct CMUnitTest promises[] = {
 	promise(a_fresh_store_has_a_cluster_uuid_that_all_see),
 	promise(get_of_a_missing_key_is_enoent),
+	promise(a_store_that_answers_is_not_away),
 	promise(create_read_change_delete),
 	promise(create_of_an_existing_key_is_stale),
 	promise(change_and_delete_of_a_missing_key_are_stale),

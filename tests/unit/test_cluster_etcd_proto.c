@@ -218,6 +218,31 @@ static void test_a_page_holds_no_more_than_was_asked_for(void **state)
 		free(text);
 }
 
+/* Small text that would be large in memory. */
+static void test_an_answer_of_too_many_values_is_refused(void **state)
+{
+	char *text = malloc(1 << 17), *end;
+	struct hf_cluster_rows rows = {0};
+	struct hf_etcd_range r;
+	struct hf_errmsg err;
+
+	(void)state;
+	for (unsigned more = 0; more < 2; more++) {
+		/* The object, its header, the three commas of both, the array and its commas. */
+		unsigned zeros = HF_ETCD_VALUES_MAX - 6 + more;
+
+		end = text + sprintf(text, "{" HEADER ",'x':[0");
+		for (unsigned i = 1; i < zeros; i++)
+			end += sprintf(end, ",0");
+		strcpy(end, "]}");
+		turn_quotes(text, '\'', '"');
+		assert_int_equal(hf_etcd_range_parse(text, strlen(text), "/h/", "", NULL, &rows, &r, &err),
+				 more ? -EPROTO : 0);
+	}
+	assert_non_null(strstr(err.text, "more values"));
+	free(text);
+}
+
 static int cas(const char *text, struct hf_etcd_cas *out)
 {
 		struct hf_errmsg err = {""};
@@ -413,7 +438,8 @@ int main(void)
 			cmocka_unit_test(test_a_range_is_read),
 			cmocka_unit_test(test_a_range_with_anything_wrong_is_refused_whole),
 			cmocka_unit_test(test_a_page_holds_no_more_than_was_asked_for),
-			cmocka_unit_test(test_a_cas_succeeds_or_fails_with_proof),
+			cmocka_unit_test(test_an_answer_of_too_many_values_is_refused),
+		cmocka_unit_test(test_a_cas_succeeds_or_fails_with_proof),
 			cmocka_unit_test(test_a_cas_answer_without_proof_is_refused),
 			cmocka_unit_test(test_leases),
 			cmocka_unit_test(test_a_token_fits_a_header_line),

@@ -10,6 +10,7 @@
 
 #define LEASE_MARGIN_MS 2000u /* etcd takes its time to see that a lease is over */
 #define NAME_RETRY_MS 250u
+#define NAME_TRIES 4u			/* while the key comes and goes */
 #define FAREWELL_MS 500u
 
 /* answers */
@@ -211,29 +212,40 @@ static int need_lease(struct hf_etcd_session *s, struct hf_etcd_conn *c, struct 
 	return rc;
 }
 
-/* Put our key, bound to our lease. -EEXIST: another daemon's is there. */
-static int claim_name(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *host, struct hf_errmsg *err)
+/*
+ * Put our key, bound to our lease. -EEXIST: another daemon's is there; -EAGAIN: one was there, and is gone or another
+ * now.
+ */
+static int put_name(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *host, struct hf_errmsg *err)
 {
 	struct hf_cluster_rows rows = { 0 };
 	uint64_t ver = 0, found = 0;
+	int rc = compare_and_swap(s, c, s->live, host, 0, NULL, s->nonce, s->lease, &ver, &found, err);
+
+	if (rc != -ESTALE)
+		return rc;
+	rc = get(s, c, s->live, host, &rows, err);
+	if (rc == 0 && strcmp(rows.item[0].value, s->nonce) != 0)
+		rc = -EEXIST;
+	else if (rc == 0)	/* an answer was lost: whichever lease it is bound to, now it is this one */
+		rc = compare_and_swap(s, c, s->live, host, rows.item[0].ver, NULL, s->nonce, s->lease, &ver, &found,
+				      err);
+	hf_cluster_rows_fini(&rows);
+	return rc == -ENOENT || rc == -ESTALE ? -EAGAIN : rc;
+}
+
+static int claim_name(struct hf_etcd_session *s, struct hf_etcd_conn *c, const char *host, struct hf_errmsg *err)
+{
 	int rc = need_lease(s, c, err);
 
-	if (rc == 0)
-		rc = compare_and_swap(s, c, s->live, host, 0, NULL, s->nonce, s->lease, &ver, &found, err);
-	if (rc == -ESTALE) {
-		rc = get(s, c, s->live, host, &rows, err);
-		if (rc == 0 && strcmp(rows.item[0].value, s->nonce) != 0)
-			rc = -EEXIST;
-		else if (rc == 0) /* an answer was lost: whichever lease it is bound to, now it is this one */
-			rc = compare_and_swap(s, c, s->live, host, rows.item[0].ver, NULL, s->nonce, s->lease, &ver,
-					      &found, err);
-		else if (rc == -ENOENT)
-			rc = -EAGAIN;
-		hf_cluster_rows_fini(&rows);
-	}
+	if (rc < 0)
+		return rc;
+	rc = put_name(s, c, host, err);
+	for (unsigned tries = 1; rc == -EAGAIN && tries < NAME_TRIES; tries++)
+		rc = put_name(s, c, host, err);
 	if (rc < 0 && rc != -EEXIST)
 		s->lease = 0; /* it may have run out: the next try takes a new one */
-	return rc == -ESTALE ? -EAGAIN : rc;
+	return rc;
 }
 
 /* A daemon that was killed a moment ago may still seem to live: its lease is waited for. */

@@ -252,8 +252,8 @@ static void shape_volume(struct world *w, struct vol *v, struct shape s)
 	r->min_tolerance = (uint8_t)(v->tolerance - 1);
 	if (world_random(w, RND_SHAPE, 4) == 0)
 		r->min_tolerance = 0;
-	r->auto_failover = world_random(w, RND_SHAPE, 2);
-	r->auto_failover = world_random(w, RND_SHAPE, 2);
+	r->auto_failover = world_random(w, RND_AUTO, 2);
+	r->auto_failover = world_random(w, RND_AUTO, 2);
 }
 
 static void draw_world(struct world *w)

@@ -18,6 +18,7 @@ enum {
 	RND_RATES,
 	RND_GAP,
 	RND_END,
+	RND_AUTO,
 	RND_CLIENT = 8,			/* and one more for each volume */
 	RND_READER = 8 + VOLUMES_MAX,
 	RND_STEP = 64,			/* and one more for each fault step */

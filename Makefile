@@ -80,7 +80,7 @@ bench_programs := holdfast-bench-engine
 testlib := cluster_driver_sqlite.c core_rig.c failing_alloc.c golden.c nbd_raw.c ram_export.c shards.c sometimes.c
 sim := arena.c cell.c cluster_driver_sim.c invariants.c leg_case.c leg_cuts.c leg_judge.c leg_model.c leg_sim.c \
 	oracle.c plan.c sim_cluster.c sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c \
-	world_client.c world_end.c world_fault.c
+	world_client.c world_end.c world_fault.c world_lean.c
 unit := test_base_parse test_cluster_sqlite_db test_codec_csum test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events \
 	test_engine_leg test_engine_volume test_format_disk test_format_record test_front_nbd test_front_nbd_fuzz \

@@ -198,12 +198,14 @@ void world_promote(struct vol *v, uint32_t host, hf_nsec at)
 	sim_call(v->world->sim, host, at, promote, p);
 }
 
-/* Making the volumes. */
+bool world_can_promote(struct vol *v, uint32_t host)
+{
+	struct host *h = &v->world->host[host];
 
-struct shape {
-	uint8_t k, m;
-	bool full;
-};
+	return world_is_up(v->world, host) && h->ready && hf_agent_find_volume(h->agent, v->record.name);
+}
+
+/* Making the volumes. */
 
 static struct shape draw_shape(struct world *w)
 {
@@ -266,6 +268,7 @@ static void draw_world(struct world *w)
 		uint32_t legs;
 
 		s[i] = draw_shape(w);
+		world_lean_shape(w, &s[i]);
 		legs = s[i].k + s[i].m + s[i].full;
 		if (w->hosts < legs)
 			w->hosts = legs;
@@ -282,9 +285,12 @@ static void draw_world(struct world *w)
 	for (uint32_t i = 0; i < w->volumes; i++) {
 		w->vol[i].index = i;
 		shape_volume(w, &w->vol[i], s[i]);
+		world_lean_world(w);
 		text += snprintf(text, (size_t)(end - text), "%s%u+%u%s min %u", i ? ", " : "", s[i].k, s[i].m,
 				 s[i].full ? "+full" : "", w->vol[i].record.min_tolerance);
 	}
+	if (world_lean_name(w))
+		snprintf(text, (size_t)(end - text), ", leans to %s", world_lean_name(w));
 	for (uint32_t i = 0; i < w->hosts; i++) {
 		w->host[i].world = w;
 		w->host[i].index = i;
@@ -435,6 +441,9 @@ void world_run(const struct world_options *o, struct world_result *out)
 	w->o = o;
 	w->result = out;
 	w->sim = sim_world_new(o->seed, HOSTS_MAX);
+	out->skipped = !world_lean_draw(w);
+	if (out->skipped)
+		return;
 	w->invariants = invariants_new(w->sim);
 	sim_watch(w->sim, on_turned, w);
 	draw_world(w);

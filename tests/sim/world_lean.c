@@ -73,21 +73,29 @@ static bool settle(struct world *w)
 	return !w->failed;
 }
 
-static struct hf_store *store_of(struct vol *v, uint32_t host)
+/* The store of that host's leg, as `r` names it; valid until time passes. NULL: it is not open. */
+static const struct hf_store *store_in(struct vol *v, const struct hf_record *r, uint32_t host)
 {
 	struct world *w = v->world;
-	struct hf_agent_leg *l;
-	struct hf_record r;
 
-	if (!world_is_up(w, host) || !w->host[host].ready || !world_record(v, &r))
+	if (!world_is_up(w, host) || !w->host[host].ready)
 		return NULL;
-	for (uint32_t i = 0; i < r.leg_count; i++) {
+	for (uint32_t i = 0; i < r->leg_count; i++) {
+		struct hf_agent_leg *l;
+
 		if (v->host_of[i] != host)
 			continue;
-		l = hf_agent_find_leg(w->host[host].agent, &r.leg[i].uuid);
+		l = hf_agent_find_leg(w->host[host].agent, &r->leg[i].uuid);
 		return l && l->state == HF_AGENT_LEG_OPEN && !l->run.failed ? l->run.store : NULL;
 	}
 	return NULL;
+}
+
+static const struct hf_store *store_of(struct vol *v, uint32_t host)
+{
+	struct hf_record r;
+
+	return world_record(v, &r) ? store_in(v, &r, host) : NULL;
 }
 
 /* A host that has a leg, none of `except`; drawn. HOSTS_MAX: none. */
@@ -208,11 +216,13 @@ static void scene_torn(struct world *w, struct vol *v, uint32_t step)
 {
 	hf_nsec end = sim_now(w->sim) + 3 * HF_SEC;
 	enum apply_phase at = draw(w, step, 3) ? APPLY_WRITE : draw(w, step, 2) ? APPLY_SYNC : APPLY_DW;
-	const struct hf_store *store[HF_LEGS_MAX];
+	struct hf_record r;
 
-	for (uint32_t n = 0; sim_now(w->sim) < end && !w->failed; n++) {
-		for (uint32_t i = 0; i < v->record.leg_count; i++) {
-			const struct hf_store *s = store[i] = n % 200 ? store[i] : store_of(v, v->host_of[i]);
+	if (!world_record(v, &r))
+		return;
+	while (sim_now(w->sim) < end && !w->failed) {
+		for (uint32_t i = 0; i < r.leg_count; i++) {
+			const struct hf_store *s = store_in(v, &r, v->host_of[i]);
 
 			if (!s || s->apply.phase != at)
 				continue;
@@ -302,26 +312,35 @@ static void scene_pending(struct world *w, struct vol *v, uint32_t step)
 }
 
 /*
- * Old store: a leg is taken out, then the store is put back to a copy in which it is still in sync, and somebody is
- * promoted without one of those that know better. Only where any two sets that may serve have a leg in common (R15).
+ * Old store: a leg is taken out, and what it lacked is acknowledged; at once the store is put back to a copy in which it
+ * is still in sync, and somebody is promoted without one of those that know better. Only where any two sets that may
+ * serve have a leg in common (R15).
  */
 static void scene_old_store(struct world *w, struct vol *v, uint32_t step)
 {
-	uint32_t p = world_primary(v), x = leg_host(v, step, 1u << p), a, to;
+	uint32_t p = world_primary(v), x = leg_host(v, step, 1u << p), to;
+	const struct hf_store *s = x < w->hosts ? store_of(v, x) : NULL;
+	struct hf_volume_run *run = world_run_of(v, p);
+	hf_nsec end = sim_now(w->sim) + 4 * HF_SEC;
+	hf_seq last = s ? s->last : 0;
 
-	if (x >= w->hosts || w->true_store)
+	if (!s || !run || w->true_store)
 		return;
 	world_copy_store(w);
-	if (!evict(v, x, (100 + draw(w, step, 400)) * MS))
+	world_kill_host(w, x, SIM_KILL_PROCESS, 20 * HF_SEC);
+	while (sim_now(w->sim) < end && !w->failed && run && run->core->committed <= last) {
+		pass(w, 50 * US);
+		run = world_run_of(v, p);
+	}
+	if (w->failed || !run || run->core->committed <= last)
 		return;
-	a = draw(w, step, 2) ? world_primary(v) : leg_host(v, step, 1u << x);
-	if (a >= w->hosts || a == x)
-		return;
+	if (draw(w, step, 3) == 0)
+		pass(w, draw(w, step, 50) * MS);
 	world_restore_store(w);
-	world_kill_host(w, a, SIM_KILL_PROCESS, 8 * HF_SEC);
+	world_kill_host(w, p, SIM_KILL_PROCESS, 8 * HF_SEC);
 	w->host[x].up_at = sim_now(w->sim);
 	pass(w, 300 * MS);
-	to = leg_host(v, step, 1u << a);
+	to = leg_host(v, step, 1u << p);
 	for (uint32_t n = 0; n < 3 && !w->failed; n++) {
 		if (world_is_up(w, to))
 			world_promote(v, to, sim_now(w->sim));

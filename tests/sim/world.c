@@ -171,6 +171,7 @@ uint32_t world_primary(const struct vol *v)
 struct promote_order {
 	struct vol *v;
 	uint32_t host;
+	bool accept_loss;
 };
 
 static void promote(struct sim_world *sim, void *ctx)
@@ -183,19 +184,29 @@ static void promote(struct sim_world *sim, void *ctx)
 	(void)sim;
 	if (av) {
 		world_say(w, "the operator promotes %s on host %u", p->v->record.name, p->host);
-		hf_agent_promote(h->agent, av, false);
+		hf_agent_promote(h->agent, av, p->accept_loss);
 	}
 	free(p);
 }
 
-void world_promote(struct vol *v, uint32_t host, hf_nsec at)
+static void order(struct vol *v, uint32_t host, hf_nsec at, bool accept_loss)
 {
 	struct promote_order *p = malloc(sizeof(*p));
 
 	hf_assert(p);
-	*p = (struct promote_order){ v, host };
+	*p = (struct promote_order){ v, host, accept_loss };
 	v->world->result->operations[WORLD_PROMOTE]++;
 	sim_call(v->world->sim, host, at, promote, p);
+}
+
+void world_promote(struct vol *v, uint32_t host, hf_nsec at)
+{
+	order(v, host, at, false);
+}
+
+void world_give_up(struct vol *v, uint32_t host, hf_nsec at)
+{
+	order(v, host, at, true);
 }
 
 bool world_can_promote(struct vol *v, uint32_t host)
@@ -415,7 +426,7 @@ static void judge(struct world *w)
 			world_sweep(w);
 	}
 	for (uint32_t i = 0; i < w->volumes && !w->failed; i++) {
-		const char *wrong = oracle_judge(w->vol[i].oracle);
+		const char *wrong = w->vol[i].given_up ? NULL : oracle_judge(w->vol[i].oracle);
 
 		if (wrong)
 			world_fail(w, "%s, all together: %s", w->vol[i].record.name, wrong);

@@ -67,7 +67,7 @@ static void check_read(struct session *s, struct request *r)
 {
 	struct world *w = s->v->world;
 
-	for (uint32_t b = 0; b < r->q.nblocks && !w->failed; b++) {
+	for (uint32_t b = 0; b < r->q.nblocks && !w->failed && !s->v->given_up; b++) {
 		const char *wrong = oracle_read(s->v->oracle, r->q.lba + b, r->mark[b],
 						r->q.buf->data + (size_t)b * HF_BLOCK);
 

@@ -164,6 +164,7 @@ void world_set_rates(struct world *w)
 			invariants_distrust(w->invariants, i);
 		if (i == w->victim || (w->result->unlimited && world_random(w, RND_RATES, 2)))
 			rate_disk(w, c, i == w->victim);
+		world_lean_rates(w, c);
 		for (int f = 0; f < SIM_FAULT_COUNT; f++)
 			if (w->o->without >> f & 1)
 				c->ppm[f] = 0;

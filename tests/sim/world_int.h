@@ -88,6 +88,7 @@ struct vol {
 	uint32_t again_count;
 	uint64_t called;		/* requests so far */
 	hf_nsec lost_at;		/* when the session ended */
+	bool given_up;			/* the operator gave data up: what is read is not judged any more */
 };
 
 /* k data and m parity fragments, and a whole leg */
@@ -136,6 +137,7 @@ bool world_record(const struct vol *v, struct hf_record *out);
 uint32_t world_primary(const struct vol *v);	/* host; HOSTS_MAX: none */
 /* An order to a host at `at`: promote the volume there. */
 void world_promote(struct vol *v, uint32_t host, hf_nsec at);
+void world_give_up(struct vol *v, uint32_t host, hf_nsec at);	/* the same, with --accept-data-loss */
 bool world_can_promote(struct vol *v, uint32_t host);	/* is it there, and does it know the volume? */
 
 /* world_client.c */
@@ -160,6 +162,7 @@ bool world_lean_draw(struct world *w);		/* false: not what was asked for */
 const char *world_lean_name(const struct world *w);
 void world_lean_shape(struct world *w, struct shape *s);
 void world_lean_world(struct world *w);
+void world_lean_rates(struct world *w, struct sim_config *c);	/* of one host */
 bool world_lean_step(struct world *w, uint32_t step);	/* true: a scene was played */
 
 /* world_end.c */

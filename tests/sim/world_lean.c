@@ -23,6 +23,9 @@ struct leaning {
 	bool no_victim;			/* scenes spend what a bad disk would */
 	uint32_t pace;			/* of the clients; 0: as drawn */
 	uint32_t hot;			/* blocks that most writes go to; 0: all of them */
+	bool slow;			/* half of the disks are */
+	bool small;			/* so are the buffers of the network */
+	bool loss;			/* no fault budget: the operator gives data up */
 	void (*scene)(struct world *w, struct vol *v, uint32_t step);
 };
 
@@ -46,12 +49,15 @@ static void pass(struct world *w, hf_nsec time)
 	}
 }
 
-/* A primary serves, and every leg is in sync. */
+/* A primary serves, and every leg is in sync and connected. */
 static bool is_whole(struct vol *v)
 {
 	struct hf_volume_run *run = world_run_of(v, world_primary(v));
 	struct hf_record r;
 
+	for (uint32_t i = 0; run && i < run->core->record.leg_count; i++)
+		if (run->core->leg[i].state != HF_VLEG_STREAMING)
+			return false;
 	return run && run->open && run->core->phase == HF_PHASE_SERVING && !run->core->cas_busy &&
 	       world_record(v, &r) && r.epoch == run->core->epoch && hf_insync_members(&r) == hf_insync_all(&r);
 }
@@ -243,7 +249,9 @@ static void scene_failing(struct world *w, struct vol *v, uint32_t step)
 		uint32_t h = leg_host(v, step, 0);
 
 		sim_fault_nth(w->sim, h, draw(w, step, 2) ? SIM_WRITE_EIO : SIM_SYNC_EIO, 1 + (uint32_t)draw(w, step, 4),
-			      false);
+			      draw(w, step, 4) == 0);
+		if (draw(w, step, 3) == 0)	/* so that it is a promise or an adoption that fails */
+			world_promote(v, leg_host(v, step, 1u << h), sim_now(w->sim));
 		pass(w, (1 + draw(w, step, 30)) * MS);
 		sim_fault_nth(w->sim, h, SIM_WRITE_EIO, 0, false);
 		if (world_is_up(w, h))
@@ -388,28 +396,68 @@ static void scene_again(struct world *w, struct vol *v, uint32_t step)
 	pass(w, (4000 + draw(w, step, 2000)) * MS);
 }
 
+/*
+ * What changed is told late: the answer to the host that fills the leg stalls on its way, and the leg begins anew
+ * meanwhile.
+ */
+static void delay_map(struct world *w, struct vol *v, uint32_t x, uint32_t leg)
+{
+	uint32_t p = world_primary(v), source;
+	struct hf_volume_run *run = world_run_of(v, p);
+	hf_nsec end = sim_now(w->sim) + 800 * MS;
+	uint64_t first;
+	hf_legs plan;
+
+	if (!run || !run->resync[leg] || !run->resync[leg]->map_asked)
+		return;
+	plan = hf_volume_read_plan(run->core, HF_LEG_BIT(leg));
+	source = plan ? v->host_of[__builtin_ctz(plan)] : p;
+	if (source == p || source == x)
+		return;
+	first = run->resync[leg]->run;
+	sim_net_cut(w->sim, source, p);
+	pass(w, 1 * MS);
+	sim_net_reset(w->sim, p, x);
+	while (sim_now(w->sim) < end && !w->failed) {
+		pass(w, 1 * MS);
+		run = world_run_of(v, p);
+		if (!run || (run->resync[leg]->active && run->resync[leg]->run != first && run->resync[leg]->map_asked))
+			break;
+	}
+	sim_net_heal(w->sim, source, p);
+}
+
 /* Copies: legs are away and come back while the clients write where they are filled. One host at a time. */
 static void scene_copies(struct world *w, struct vol *v, uint32_t step)
 {
-	uint32_t x = leg_host(v, step, 1u << world_primary(v));
+	uint32_t x = leg_host(v, step, 1u << world_primary(v)), leg = 0;
 	hf_nsec end;
 
 	if (x >= w->hosts || !evict(v, x, (200 + draw(w, step, 1200)) * MS))
 		return;
+	while (v->host_of[leg] != x)
+		leg++;
 	w->host[x].up_at = sim_now(w->sim);
 	for (uint32_t n = 0; n < 4 && !w->failed; n++) {
-		struct hf_volume_run *run;
-		bool copying = false;
+		bool asked = draw(w, step, 2), copying = false;
 
 		end = sim_now(w->sim) + 1 * HF_SEC;
 		while (!copying && !w->failed && sim_now(w->sim) < end && !is_member(v, x)) {
-			pass(w, 200 * US);
-			run = world_run_of(v, world_primary(v));
-			for (uint32_t i = 0; run && i < v->record.leg_count; i++)
-				copying |= v->host_of[i] == x && run->core->leg[i].resync;
+			uint32_t p = world_primary(v);
+
+			for (uint32_t k = 0; k < 40 && !copying; k++) {
+				struct hf_volume_run *run;
+
+				pass(w, 20 * US);
+				run = world_run_of(v, p);
+				copying = run && run->core->leg[leg].resync &&
+					  (!asked || (run->resync[leg] && run->resync[leg]->map_asked));
+			}
 		}
-		if (!copying || draw(w, step, 3) == 0)
+		if (!copying || draw(w, step, 4) == 0)
 			break;
+		if (asked)
+			delay_map(w, v, x, leg);
 		pass(w, draw(w, step, 3000) * US);
 		if (draw(w, step, 2))
 			sim_net_reset(w->sim, world_primary(v), x);
@@ -417,6 +465,78 @@ static void scene_copies(struct world *w, struct vol *v, uint32_t step)
 			world_kill_host(w, x, draw(w, step, 2) ? SIM_KILL_POWER : SIM_KILL_PROCESS, 1 * MS);
 	}
 	pass(w, 500 * MS);
+}
+
+/* Damage: what a leg keeps beside its log is flipped, or its file is gone. One host at a time, away for a moment only. */
+static void scene_damage(struct world *w, struct vol *v, uint32_t step)
+{
+	uint32_t h = leg_host(v, step, 0);
+	const struct hf_store *s = store_of(v, h);
+	uint64_t off = (draw(w, step, 2)) * HF_DISK_PAGE;
+	char name[100];
+
+	if (!s || !is_whole(v) || !world_leg_file(v, h, name))
+		return;
+	if (draw(w, step, 2))
+		off = s->sb.table_off;
+	invariants_distrust(w->invariants, h);
+	world_kill_host(w, h, SIM_KILL_PROCESS, 5 * MS);
+	if (draw(w, step, 3) == 0) {
+		sim_disk_remove(w->sim, h, name);
+		world_say(w, "host %u: %s is gone", h, name);
+	} else {
+		sim_disk_flip(w->sim, h, name, off + draw(w, step, 64), (uint32_t)draw(w, step, 8));
+		world_say(w, "host %u: a bit flips at %llu of %s", h, (unsigned long long)off, name);
+	}
+	pass(w, 12 * HF_SEC);
+}
+
+/* Duels: promotions come faster than they can be carried out. */
+static void scene_duels(struct world *w, struct vol *v, uint32_t step)
+{
+	for (uint64_t n = 4 + draw(w, step, 8); n > 0 && !w->failed; n--) {
+		uint32_t h = (uint32_t)draw(w, step, w->hosts);
+
+		if (world_is_up(w, h))
+			world_promote(v, h, sim_now(w->sim));
+		pass(w, draw(w, step, draw(w, step, 3) ? 30 : 600) * MS);
+		if (draw(w, step, 4) == 0)
+			sim_net_reset(w->sim, (uint32_t)draw(w, step, w->hosts), (uint32_t)draw(w, step, w->hosts));
+	}
+}
+
+/* Away: a leg misses more than anybody keeps in memory, and comes back. */
+static void scene_away(struct world *w, struct vol *v, uint32_t step)
+{
+	uint32_t x = leg_host(v, step, 1u << world_primary(v));
+
+	if (x < w->hosts && evict(v, x, draw(w, step, 2000) * MS))
+		w->host[x].up_at = sim_now(w->sim);
+	pass(w, 3 * HF_SEC);
+}
+
+/*
+ * Loss: one leg is left, its end unreadable, and the operator gives up what it lacks; then the others come back. From
+ * then on nothing that is read is judged.
+ */
+static void scene_loss(struct world *w, struct vol *v, uint32_t step)
+{
+	uint32_t z = leg_host(v, step, 0);
+	const struct hf_store *s;
+
+	pass(w, (100 + draw(w, step, 400)) * MS);
+	s = store_of(v, z);
+	if (!s || s->batch_sent == s->batch_first)
+		return;
+	for (uint32_t h = 0; h < w->hosts; h++)
+		if (world_is_up(w, h))
+			world_kill_host(w, h, SIM_KILL_POWER, (h == z ? 1 : 6000 + draw(w, step, 500)) * MS);
+	rot_tail(v, z, s, (uint32_t)draw(w, step, 8), false);
+	v->given_up = true;
+	for (uint32_t n = 0; n < 100 && !w->failed && !world_can_promote(v, z); n++)
+		pass(w, 5 * MS);
+	world_give_up(v, z, sim_now(w->sim));
+	pass(w, 9 * HF_SEC);
 }
 
 static const struct leaning leanings[] = {
@@ -433,6 +553,10 @@ static const struct leaning leanings[] = {
 	{ .name = "again", .shape = { {2, 1, false}, {4, 1, false}, {2, 2, false}, {2, 1, true} }, .min_0 = true,
 	  .no_victim = true, .pace = 4, .scene = scene_again },
 	{ .name = "copies", .no_victim = true, .pace = 1, .hot = 24, .scene = scene_copies },
+	{ .name = "damage", .no_victim = true, .pace = 8, .scene = scene_damage },
+	{ .name = "duels", .pace = 8, .slow = true, .scene = scene_duels },
+	{ .name = "small", .pace = 1, .slow = true, .small = true, .scene = scene_away },
+	{ .name = "loss", .shape = { {1, 1, false}, {1, 2, false} }, .pace = 4, .loss = true, .scene = scene_loss },
 };
 #define LEANINGS (sizeof(leanings) / sizeof(leanings[0]))
 
@@ -460,7 +584,7 @@ void world_lean_shape(struct world *w, struct shape *s)
 	if (!l)
 		return;
 	w->volumes = 1;
-	w->result->unlimited = false;
+	w->result->unlimited = l->loss;
 	while (n < sizeof(l->shape) / sizeof(l->shape[0]) && l->shape[n].k)
 		n++;
 	if (n)
@@ -479,6 +603,18 @@ void world_lean_world(struct world *w)
 		w->pace = l->pace;
 	w->hot = l->hot;
 	w->no_victim = l->no_victim;
+}
+
+void world_lean_rates(struct world *w, struct sim_config *c)
+{
+	const struct leaning *l = w->lean;
+
+	if (l && l->slow && world_random(w, RND_LEAN, 2))
+		c->disk_slow = 4u << world_random(w, RND_LEAN, 6);
+	if (l && l->small) {
+		c->net_buffer = 4096u << world_random(w, RND_LEAN, 4);
+		c->net_chop = 1000;
+	}
 }
 
 bool world_lean_step(struct world *w, uint32_t step)

@@ -177,7 +177,8 @@ static void save_image(struct world *w, uint32_t step)
 {
 	char name[100];
 
-	if (w->images < sizeof(w->image) / sizeof(w->image[0]) && world_leg_file(some_volume(w, step), w->victim, name)) {
+	if (w->images < sizeof(w->image) / sizeof(w->image[0]) &&
+	    world_leg_file(some_volume(w, step), w->victim, name)) {
 		w->image[w->images] = sim_disk_save(w->sim, w->victim, name);
 		w->images += w->image[w->images] != NULL;
 	}

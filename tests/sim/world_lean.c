@@ -79,8 +79,8 @@ static bool settle(struct world *w)
 	return !w->failed;
 }
 
-/* The store of that host's leg, as `r` names it; valid until time passes. NULL: it is not open. */
-static const struct hf_store *store_in(struct vol *v, const struct hf_record *r, uint32_t host)
+/* That host's leg, as `r` names it; valid until time passes. NULL: it is not open. */
+static const struct hf_leg_run *leg_in(struct vol *v, const struct hf_record *r, uint32_t host)
 {
 	struct world *w = v->world;
 
@@ -92,9 +92,16 @@ static const struct hf_store *store_in(struct vol *v, const struct hf_record *r,
 		if (v->host_of[i] != host)
 			continue;
 		l = hf_agent_find_leg(w->host[host].agent, &r->leg[i].uuid);
-		return l && l->state == HF_AGENT_LEG_OPEN && !l->run.failed ? l->run.store : NULL;
+		return l && l->state == HF_AGENT_LEG_OPEN && !l->run.failed ? &l->run : NULL;
 	}
 	return NULL;
+}
+
+static const struct hf_store *store_in(struct vol *v, const struct hf_record *r, uint32_t host)
+{
+	const struct hf_leg_run *l = leg_in(v, r, host);
+
+	return l ? l->store : NULL;
 }
 
 static const struct hf_store *store_of(struct vol *v, uint32_t host)
@@ -182,6 +189,27 @@ static void rot_tail(struct vol *v, uint32_t host, const struct hf_store *s, uin
 	world_say(w, "host %u: the %s of its log rots", host, behind ? "page behind the end" : "end");
 }
 
+/* One that is being repaired dies before it is, and finds a whole log when it boots. */
+static void kill_repaired(struct world *w, struct vol *v, uint32_t rotten)
+{
+	hf_nsec end = sim_now(w->sim) + 3 * HF_SEC;
+	struct hf_record r;
+
+	if (!world_record(v, &r))
+		return;
+	while (sim_now(w->sim) < end && !w->failed) {
+		pass(w, 50 * US);
+		for (uint32_t h = 0; h < w->hosts; h++) {
+			const struct hf_leg_run *l = rotten >> h & 1 ? leg_in(v, &r, h) : NULL;
+
+			if (!l || !l->core.adopting || !l->core.state.suspect)
+				continue;
+			world_kill_host(w, h, SIM_KILL_PROCESS, 1 * MS);
+			return;
+		}
+	}
+}
+
 static void scene_tails(struct world *w, struct vol *v, uint32_t step)
 {
 	uint32_t n = v->record.leg_count, away, to, rotten = 0, back = (uint32_t)draw(w, step, 3);
@@ -192,10 +220,12 @@ static void scene_tails(struct world *w, struct vol *v, uint32_t step)
 	if (!is_whole(v))
 		return;
 	away = leg_host(v, step, 0);
+	if (behind && draw(w, step, 2))
+		count = n - 1;		/* and the one that is left may show what nobody else does */
 	if (!behind && draw(w, step, 3) == 0)
 		count = 1 + (uint32_t)draw(w, step, count);
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t h = leg_host(v, step, rotten | (count < n ? 1u << away : 0));
+		uint32_t h = leg_host(v, step, rotten | (!behind ? 1u << away : 0));
 		const struct hf_store *s = h < HOSTS_MAX ? store_of(v, h) : NULL;
 
 		if (!s || s->batch_sent == s->batch_first)
@@ -214,6 +244,8 @@ static void scene_tails(struct world *w, struct vol *v, uint32_t step)
 	to = (uint32_t)draw(w, step, w->hosts);
 	if (world_is_up(w, to))
 		world_promote(v, to, sim_now(w->sim));
+	if (draw(w, step, 2))
+		kill_repaired(w, v, rotten);
 	pass(w, 5 * HF_SEC);
 }
 
@@ -248,8 +280,8 @@ static void scene_failing(struct world *w, struct vol *v, uint32_t step)
 	for (uint64_t n = 1 + draw(w, step, 3); n > 0 && !w->failed; n--) {
 		uint32_t h = leg_host(v, step, 0);
 
-		sim_fault_nth(w->sim, h, draw(w, step, 2) ? SIM_WRITE_EIO : SIM_SYNC_EIO, 1 + (uint32_t)draw(w, step, 4),
-			      draw(w, step, 4) == 0);
+		sim_fault_nth(w->sim, h, draw(w, step, 2) ? SIM_WRITE_EIO : SIM_SYNC_EIO,
+			      1 + (uint32_t)draw(w, step, 4), draw(w, step, 4) == 0);
 		if (draw(w, step, 3) == 0)	/* so that it is a promise or an adoption that fails */
 			world_promote(v, leg_host(v, step, 1u << h), sim_now(w->sim));
 		pass(w, (1 + draw(w, step, 30)) * MS);
@@ -320,8 +352,8 @@ static void scene_pending(struct world *w, struct vol *v, uint32_t step)
 }
 
 /*
- * Old store: a leg is taken out, and what it lacked is acknowledged; at once the store is put back to a copy in which it
- * is still in sync, and somebody is promoted without one of those that know better. Only where any two sets that may
+ * Old store: a leg is taken out, and what it lacked is acknowledged; at once the store is put back to a copy in which
+ * it is still in sync, and somebody is promoted without one of those that know better. Only where any two sets that may
  * serve have a leg in common (R15).
  */
 static void scene_old_store(struct world *w, struct vol *v, uint32_t step)
@@ -467,7 +499,7 @@ static void scene_copies(struct world *w, struct vol *v, uint32_t step)
 	pass(w, 500 * MS);
 }
 
-/* Damage: what a leg keeps beside its log is flipped, or its file is gone. One host at a time, away for a moment only. */
+/* Damage: what a leg keeps beside its log is flipped, or its file is gone. One host at a time, away for a moment. */
 static void scene_damage(struct world *w, struct vol *v, uint32_t step)
 {
 	uint32_t h = leg_host(v, step, 0);
@@ -552,10 +584,10 @@ static const struct leaning leanings[] = {
 	  .pace = 4, .scene = scene_old_store },
 	{ .name = "again", .shape = { {2, 1, false}, {4, 1, false}, {2, 2, false}, {2, 1, true} }, .min_0 = true,
 	  .no_victim = true, .pace = 4, .scene = scene_again },
-	{ .name = "copies", .no_victim = true, .pace = 1, .hot = 24, .scene = scene_copies },
+	{ .name = "copies", .no_victim = true, .pace = 2, .hot = 24, .scene = scene_copies },
 	{ .name = "damage", .no_victim = true, .pace = 8, .scene = scene_damage },
 	{ .name = "duels", .pace = 8, .slow = true, .scene = scene_duels },
-	{ .name = "small", .pace = 1, .slow = true, .small = true, .scene = scene_away },
+	{ .name = "small", .pace = 3, .slow = true, .small = true, .scene = scene_away },
 	{ .name = "loss", .shape = { {1, 1, false}, {1, 2, false} }, .pace = 4, .loss = true, .scene = scene_loss },
 };
 #define LEANINGS (sizeof(leanings) / sizeof(leanings[0]))
@@ -567,7 +599,7 @@ bool world_lean_draw(struct world *w)
 
 	w->lean = leans ? l : NULL;
 	if (leans)
-		w->scenes = 2 + (uint32_t)world_random(w, RND_LEAN, 4);
+		w->scenes = 2 + (uint32_t)world_random(w, RND_LEAN, 3);
 	return !w->o->lean || (leans && strcmp(w->o->lean, l->name) == 0);
 }
 

@@ -3,9 +3,9 @@
  * sim_run - run seeds of the simulated cluster and judge them.
  *
  *   sim_run                  SEED=first N=count, SIM_JOBS=parallel, after the kept cases in REGRESSIONS=directory;
- *                            LEAN=name: of these seeds those that lean so (world_lean.c); FAILURES=n ends it after n
- *                            failures; COVER=1 fails when a coverage point was reached by no seed; FAULTS=n when a kind of
- *                            fault came less often; HASHES=1 prints the trace of each
+ *                            LEAN=name: of these seeds those that lean so (world_lean.c); FAILURES=n ends it after
+ *                            n failures; COVER=1 fails when a coverage point was reached by no seed; FAULTS=n when a
+ *                            kind of fault came less often; HASHES=1 prints the trace of each
  *   sim_run -v SEED|FILE     one, with everything that happens (WATCH=block: requests of that block)
  *   sim_run -m SEED|FILE     make one that fails smaller, and print it
  *

@@ -81,7 +81,7 @@ testlib := cluster_ask.c cluster_driver_etcd.c cluster_driver_sqlite.c core_rig.
 	nbd_raw.c ram_export.c shards.c sometimes.c tcp_proxy.c
 sim := arena.c cell.c cluster_driver_sim.c invariants.c leg_case.c leg_cuts.c leg_judge.c leg_model.c leg_sim.c \
 	oracle.c plan.c sim_cluster.c sim_cover.c sim_disk.c sim_net.c sim_reactor.c sim_world.c world.c \
-	world_client.c world_end.c world_fault.c
+	world_client.c world_end.c world_fault.c world_lean.c
 unit := test_base_parse test_cluster_etcd test_cluster_etcd_http test_cluster_etcd_proto test_cluster_sqlite_db \
 	test_codec_csum test_codec_ec test_core_decide \
 	test_core_entry test_core_insync test_core_leg test_core_volume test_ctl_ctl test_ctl_events test_engine_agent \

@@ -12,6 +12,7 @@
 #define LEGS_MAX 256u
 #define VOLUMES_MAX 8u
 #define NAMES 65536u			/* a power of two */
+#define BIRTHS 1024u			/* the newest epochs */
 
 /* One leg, under whatever primaries and in whatever lives of its host. */
 struct leg {
@@ -34,6 +35,12 @@ struct name {
 	uint32_t chain;
 };
 
+/* Where an epoch begins, by the first leg that had it. */
+struct birth {
+	hf_epoch epoch;
+	hf_seq start;
+};
+
 struct volume {
 	struct hf_uuid uuid;
 	char key[HF_RECORD_KEY_MAX];
@@ -45,6 +52,7 @@ struct volume {
 	hf_seq committed;		/* highest that any primary took for committed */
 	hf_seq answered;		/* the same, of those that served: clients may have been told */
 	struct name name[NAMES];
+	struct birth birth[BIRTHS];
 };
 
 struct host {
@@ -159,6 +167,20 @@ static bool name_is_one(struct invariants *x, struct volume *v, hf_epoch epoch, 
 	return true;
 }
 
+/* I14: one epoch, one history: whoever adopted it says the same of where it begins. */
+static bool epochs_are_one(struct invariants *x, struct volume *v, const struct hf_epoch_cache *c)
+{
+	for (uint32_t i = 0; i < c->count && !x->restored; i++) {
+		struct birth *b = &v->birth[c->at[i].epoch % BIRTHS];
+
+		if (b->epoch == c->at[i].epoch && b->start != c->at[i].start)
+			return wrong(x, "I14: epoch %llu begins at op %llu and at op %llu", U(b->epoch), U(b->start),
+				     U(c->at[i].start));
+		*b = (struct birth){ c->at[i].epoch, c->at[i].start };
+	}
+	return true;
+}
+
 static hf_epoch newest_epoch(const struct hf_epoch_cache *c)
 {
 	return c->count ? c->at[c->count - 1].epoch : 0;
@@ -198,6 +220,8 @@ static bool check_leg(struct invariants *x, uint32_t host, struct hf_agent_leg *
 		return wrong(x, "I4: the leg on host %u took op %llu although it promised epoch %llu", host,
 			     U(core->last), U(s->promised));
 	if (!core->suspect && !name_is_one(x, v, core->last_epoch, core->last, core->chain))
+		return false;
+	if ((booted || s->activated != l->was_activated || core->adopting) && !epochs_are_one(x, v, &s->epochs))
 		return false;
 	if (core->last < l->told)	/* cut by a newer primary, or begun anew */
 		l->told = core->last;
@@ -439,6 +463,8 @@ static bool each_leg(struct invariants *x, uint32_t host,
 	for (struct hf_list *n = a->legs.next; n != &a->legs; n = n->next) {
 		struct hf_agent_leg *l = hf_container_of(n, struct hf_agent_leg, link);
 
+		if (l->state == HF_AGENT_LEG_DAMAGED && !x->host[host].distrusted)
+			return wrong(x, "H17: the leg on host %u is damaged, and its disk is good: %s", host, l->why);
 		if (l->state == HF_AGENT_LEG_OPEN && !l->run.failed && !l->run.closing && !check(x, host, l))
 			return false;
 	}

@@ -156,6 +156,7 @@ bool sim_disk_peek(struct sim_world *w, uint32_t host, const char *name, uint64_
 		   bool durable);
 bool sim_disk_flip(struct sim_world *w, uint32_t host, const char *name, uint64_t off, uint32_t bit);
 bool sim_disk_blank(struct sim_world *w, uint32_t host, const char *name);
+bool sim_disk_remove(struct sim_world *w, uint32_t host, const char *name);	/* as by unlink */
 bool sim_disk_swap(struct sim_world *w, uint32_t host_a, const char *name_a, uint32_t host_b, const char *name_b);
 void sim_disk_full(struct sim_world *w, uint32_t host, bool is_full);	/* writes to new pages: -ENOSPC */
 void sim_disk_heal(struct sim_world *w, uint32_t host);			/* forget sticky errors */

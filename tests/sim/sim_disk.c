@@ -804,6 +804,13 @@ bool sim_disk_blank(struct sim_world *w, uint32_t host, const char *name)
 	return true;
 }
 
+bool sim_disk_remove(struct sim_world *w, uint32_t host, const char *name)
+{
+	struct file *f = named(w, host, name);
+
+	return f && sim_disk_unlink(f->host, name) == 0;
+}
+
 static void adopt_pages(struct file *f, struct page **bucket, uint32_t bucket_count, uint32_t count)
 {
 	f->bucket = bucket;

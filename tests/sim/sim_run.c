@@ -3,8 +3,9 @@
  * sim_run - run seeds of the simulated cluster and judge them.
  *
  *   sim_run                  SEED=first N=count, SIM_JOBS=parallel, after the kept cases in REGRESSIONS=directory;
- *                            FAILURES=n ends it after n of them; COVER=1 fails when a coverage point was reached by no
- *                            seed; FAULTS=n when a kind of fault came less often; HASHES=1 prints the trace of each
+ *                            LEAN=name: of these seeds those that lean so (world_lean.c); FAILURES=n ends it after
+ *                            n failures; COVER=1 fails when a coverage point was reached by no seed; FAULTS=n when a
+ *                            kind of fault came less often; HASHES=1 prints the trace of each
  *   sim_run -v SEED|FILE     one, with everything that happens (WATCH=block: requests of that block)
  *   sim_run -m SEED|FILE     make one that fails smaller, and print it
  *
@@ -87,6 +88,7 @@ static void work_options(const struct work *w, uint64_t item, struct world_optio
 		plan_init(o, w->first + item - w->kept.gl_pathc);
 	else if (plan_read(o, w->kept.gl_pathv[item]))
 		exit(1);
+	o->lean = getenv("LEAN");
 }
 
 static void work_name(const struct work *w, uint64_t item, char out[200])
@@ -120,6 +122,8 @@ static void judge(struct total *t, const struct work *w, uint64_t item, const st
 {
 	char name[200];
 
+	if (r->skipped)
+		return;
 	add(t, r);
 	work_name(w, item, name);
 	if (number("HASHES", 0))

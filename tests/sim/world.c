@@ -171,6 +171,7 @@ uint32_t world_primary(const struct vol *v)
 struct promote_order {
 	struct vol *v;
 	uint32_t host;
+	bool accept_loss;
 };
 
 static void promote(struct sim_world *sim, void *ctx)
@@ -183,27 +184,39 @@ static void promote(struct sim_world *sim, void *ctx)
 	(void)sim;
 	if (av) {
 		world_say(w, "the operator promotes %s on host %u", p->v->record.name, p->host);
-		hf_agent_promote(h->agent, av, false);
+		hf_agent_promote(h->agent, av, p->accept_loss);
 	}
 	free(p);
 }
 
-void world_promote(struct vol *v, uint32_t host, hf_nsec at)
+static void order(struct vol *v, uint32_t host, hf_nsec at, bool accept_loss)
 {
 	struct promote_order *p = malloc(sizeof(*p));
 
 	hf_assert(p);
-	*p = (struct promote_order){ v, host };
+	*p = (struct promote_order){ v, host, accept_loss };
 	v->world->result->operations[WORLD_PROMOTE]++;
 	sim_call(v->world->sim, host, at, promote, p);
 }
 
-/* Making the volumes. */
+void world_promote(struct vol *v, uint32_t host, hf_nsec at)
+{
+	order(v, host, at, false);
+}
 
-struct shape {
-	uint8_t k, m;
-	bool full;
-};
+void world_give_up(struct vol *v, uint32_t host, hf_nsec at)
+{
+	order(v, host, at, true);
+}
+
+bool world_can_promote(struct vol *v, uint32_t host)
+{
+	struct host *h = &v->world->host[host];
+
+	return world_is_up(v->world, host) && h->ready && hf_agent_find_volume(h->agent, v->record.name);
+}
+
+/* Making the volumes. */
 
 static struct shape draw_shape(struct world *w)
 {
@@ -268,6 +281,7 @@ static void draw_world(struct world *w)
 		uint32_t legs;
 
 		s[i] = draw_shape(w);
+		world_lean_shape(w, &s[i]);
 		legs = s[i].k + s[i].m + s[i].full;
 		if (w->hosts < legs)
 			w->hosts = legs;
@@ -284,9 +298,12 @@ static void draw_world(struct world *w)
 	for (uint32_t i = 0; i < w->volumes; i++) {
 		w->vol[i].index = i;
 		shape_volume(w, &w->vol[i], s[i]);
+		world_lean_world(w);
 		text += snprintf(text, (size_t)(end - text), "%s%u+%u%s min %u", i ? ", " : "", s[i].k, s[i].m,
 				 s[i].full ? "+full" : "", w->vol[i].record.min_tolerance);
 	}
+	if (world_lean_name(w))
+		snprintf(text, (size_t)(end - text), ", leans to %s", world_lean_name(w));
 	for (uint32_t i = 0; i < w->hosts; i++) {
 		w->host[i].world = w;
 		w->host[i].index = i;
@@ -411,7 +428,7 @@ static void judge(struct world *w)
 			world_sweep(w);
 	}
 	for (uint32_t i = 0; i < w->volumes && !w->failed; i++) {
-		const char *wrong = oracle_judge(w->vol[i].oracle);
+		const char *wrong = w->vol[i].given_up ? NULL : oracle_judge(w->vol[i].oracle);
 
 		if (wrong)
 			world_fail(w, "%s, all together: %s", w->vol[i].record.name, wrong);
@@ -437,6 +454,9 @@ void world_run(const struct world_options *o, struct world_result *out)
 	w->o = o;
 	w->result = out;
 	w->sim = sim_world_new(o->seed, HOSTS_MAX);
+	out->skipped = !world_lean_draw(w);
+	if (out->skipped)
+		return;
 	w->invariants = invariants_new(w->sim);
 	sim_watch(w->sim, on_turned, w);
 	draw_world(w);

@@ -5,7 +5,7 @@
  *
  * Owns: hosts' lives, volumes, clients, the operator, the verdict. Does not own: how faults work (sim.h). Files:
  * world.c (the shape of a seed, hosts, the run), world_client.c (clients and readers), world_fault.c (faults and
- * operators), world_end.c (healing, audits, sweeps).
+ * operators), world_lean.c (themes of seeds), world_end.c (healing, audits, sweeps).
  */
 #ifndef HF_TESTS_SIM_WORLD_H
 #define HF_TESTS_SIM_WORLD_H
@@ -25,6 +25,7 @@ struct world_options {
 	uint64_t without;		/* bit f: fault f (enum sim_fault) does not come by itself */
 	uint64_t calls;			/* requests of each client; 0: no limit */
 	bool verbose;
+	const char *lean;		/* NULL, or: only if the seed leans so (world_lean.c) */
 };
 
 /* What operators do, beside the faults. */
@@ -52,6 +53,7 @@ struct world_result {
 	uint64_t audited_legs;		/* whose every block was compared at the end */
 	uint32_t sometimes[HF_SOMETIMES_COUNT];	/* of daemon/base/sometimes.h: how often each was passed */
 	hf_nsec simulated;
+	bool skipped;			/* not what was asked for */
 	bool unlimited;			/* more faults than promised: judged on safety alone */
 	char geometry[160];
 	char failure[600];		/* empty: the seed passed */

@@ -67,7 +67,7 @@ static void check_read(struct session *s, struct request *r)
 {
 	struct world *w = s->v->world;
 
-	for (uint32_t b = 0; b < r->q.nblocks && !w->failed; b++) {
+	for (uint32_t b = 0; b < r->q.nblocks && !w->failed && !s->v->given_up; b++) {
 		const char *wrong = oracle_read(s->v->oracle, r->q.lba + b, r->mark[b],
 						r->q.buf->data + (size_t)b * HF_BLOCK);
 
@@ -183,6 +183,17 @@ static struct request *request_free(struct session *s)
 	return NULL;
 }
 
+/* Anywhere; or most of the time where it is hot now, which moves every 100 ms. */
+static uint64_t lba_of(const struct session *s, uint32_t nblocks)
+{
+	struct vol *v = s->v;
+	uint64_t room = size_of(s) - nblocks + 1, hot = v->world->hot;
+
+	if (!hot || hot >= room || draw(v, 8) == 0)
+		return draw(v, room);
+	return sim_now(v->world->sim) / (100 * MS) * 7 * hot % (room - hot) + draw(v, hot);
+}
+
 static void call(struct session *s, struct request *r)
 {
 	struct vol *v = s->v;
@@ -190,7 +201,7 @@ static void call(struct session *s, struct request *r)
 	bool busy = false;
 
 	r->q.nblocks = 1 + (uint32_t)(draw(v, 3) ? 0 : draw(v, max));
-	r->q.lba = draw(v, size_of(s) - r->q.nblocks + 1);
+	r->q.lba = lba_of(s, r->q.nblocks);
 	r->q.kind = kind < 2	? HF_REQUEST_ZERO
 		    : kind < 12 ? HF_REQUEST_WRITE
 		    : kind < 19 ? HF_REQUEST_READ

@@ -41,8 +41,7 @@ static struct vol *some_volume(struct world *w, uint32_t step)
 	return &w->vol[w->volumes > 1 ? draw(w, step, w->volumes) : 0];
 }
 
-/* The file of the volume's leg on that host, as the record has it now. False: there is none. */
-static bool leg_file(const struct vol *v, uint32_t host, char out[100])
+bool world_leg_file(const struct vol *v, uint32_t host, char out[100])
 {
 	char text[HF_UUID_TEXT];
 	struct hf_record r;
@@ -145,7 +144,7 @@ static bool may_be_victim(const struct world *w, uint32_t host)
 void world_set_rates(struct world *w)
 {
 	w->victim = (uint32_t)world_random(w, RND_RATES, w->hosts);
-	if (!may_be_victim(w, w->victim))
+	if (w->no_victim || !may_be_victim(w, w->victim))
 		w->victim = SIM_HOSTS_MAX;
 	if (w->result->unlimited)
 		invariants_distrust_all(w->invariants);
@@ -166,6 +165,7 @@ void world_set_rates(struct world *w)
 			invariants_distrust(w->invariants, i);
 		if (i == w->victim || (w->result->unlimited && world_random(w, RND_RATES, 2)))
 			rate_disk(w, c, i == w->victim && !w->result->unlimited);
+		world_lean_rates(w, c);
 		for (int f = 0; f < SIM_FAULT_COUNT; f++)
 			if (w->o->without >> f & 1)
 				c->ppm[f] = 0;
@@ -178,7 +178,8 @@ static void save_image(struct world *w, uint32_t step)
 {
 	char name[100];
 
-	if (w->images < sizeof(w->image) / sizeof(w->image[0]) && leg_file(some_volume(w, step), w->victim, name)) {
+	if (w->images < sizeof(w->image) / sizeof(w->image[0]) &&
+	    world_leg_file(some_volume(w, step), w->victim, name)) {
 		w->image[w->images] = sim_disk_save(w->sim, w->victim, name);
 		w->images += w->image[w->images] != NULL;
 	}
@@ -190,7 +191,7 @@ static void swap_legs(struct world *w)
 	bool found = false;
 
 	for (uint32_t i = 0; i < w->volumes; i++) {
-		if (!leg_file(&w->vol[i], w->victim, found ? b : a))
+		if (!world_leg_file(&w->vol[i], w->victim, found ? b : a))
 			continue;
 		if (found) {
 			sim_disk_swap(w->sim, w->victim, a, w->victim, b);
@@ -206,7 +207,7 @@ static void flip(struct world *w, uint32_t step, uint32_t host)
 	char name[100];
 	uint64_t size;
 
-	if (!leg_file(some_volume(w, step), host, name) || !sim_disk_size(w->sim, host, name, &size))
+	if (!world_leg_file(some_volume(w, step), host, name) || !sim_disk_size(w->sim, host, name, &size))
 		return;
 	for (uint64_t n = 1 + draw(w, step, 8); n > 0; n--) {
 		/* Half of them where superblocks and the log are. */
@@ -223,7 +224,7 @@ static void shred_log(struct world *w, uint32_t step, uint32_t host)
 	char name[100];
 	uint64_t size, at = draw(w, step, w->log_bytes), len = draw(w, step, w->log_bytes);
 
-	if (!leg_file(some_volume(w, step), host, name) || !sim_disk_size(w->sim, host, name, &size))
+	if (!world_leg_file(some_volume(w, step), host, name) || !sim_disk_size(w->sim, host, name, &size))
 		return;
 	for (uint64_t off = at / 512 * 512; off < at + len && off < w->log_bytes; off += 512)
 		if (65536 + off < size)
@@ -246,7 +247,7 @@ static void change_disk(struct world *w, uint32_t step, uint32_t host)
 		shred_log(w, step, host);
 		break;
 	case 1:
-		if (leg_file(some_volume(w, step), host, name) && sim_disk_blank(w->sim, host, name))
+		if (world_leg_file(some_volume(w, step), host, name) && sim_disk_blank(w->sim, host, name))
 			world_say(w, "host %u: %s is blank", host, name);
 		break;
 	case 2:
@@ -292,6 +293,20 @@ static void spoil_victim(struct world *w, uint32_t step)
  * Somebody restores the store from an old copy, and later finds out. Legs refuse a store older than what they saw
  * (R15), which is certain only if any two sets that may serve have a leg in common: with the minimum at its default.
  */
+void world_copy_store(struct world *w)
+{
+	sim_cluster_state_free(w->old_store);
+	w->old_store = sim_cluster_save(w->sim);
+}
+
+void world_restore_store(struct world *w)
+{
+	w->true_store = sim_cluster_save(w->sim);
+	sim_cluster_restore(w->sim, w->old_store);
+	invariants_store_restored(w->invariants);
+	world_say(w, "the cluster store is put back to an old copy");
+}
+
 static void restore_store(struct world *w, uint32_t step)
 {
 	const struct vol *v = &w->vol[0];
@@ -300,14 +315,10 @@ static void restore_store(struct world *w, uint32_t step)
 	    w->true_store)
 		return;
 	if (!w->old_store || draw(w, step, 2)) {
-		sim_cluster_state_free(w->old_store);
-		w->old_store = sim_cluster_save(w->sim);
+		world_copy_store(w);
 		return;
 	}
-	w->true_store = sim_cluster_save(w->sim);
-	sim_cluster_restore(w->sim, w->old_store);
-	invariants_store_restored(w->invariants);
-	world_say(w, "the cluster store is put back to an old copy");
+	world_restore_store(w);
 }
 
 /* The version of the newest change that was not a claim. */
@@ -495,12 +506,21 @@ static void inject(struct world *w, uint32_t step)
 	}
 }
 
+void world_mend(struct world *w)
+{
+	repair_store(w);
+	heal_network(w);
+	resume_all(w);
+}
+
 void world_step(struct world *w, uint32_t step)
 {
 	bool looks_dead = w->nudge > 0;
 	bool repaired = w->true_store && draw(w, step, 2);
 	uint32_t p;
 
+	if (world_lean_step(w, step))
+		return;
 	if (repaired)
 		repair_store(w);
 	inject(w, step);

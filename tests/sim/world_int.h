@@ -18,6 +18,7 @@ enum {
 	RND_RATES,
 	RND_GAP,
 	RND_END,
+	RND_LEAN,
 	RND_AUTO,
 	RND_CLIENT = 8,			/* and one more for each volume */
 	RND_READER = 8 + VOLUMES_MAX,
@@ -88,7 +89,16 @@ struct vol {
 	uint32_t again_count;
 	uint64_t called;		/* requests so far */
 	hf_nsec lost_at;		/* when the session ended */
+	bool given_up;			/* the operator gave data up: what is read is not judged any more */
 };
+
+/* k data and m parity fragments, and a whole leg */
+struct shape {
+	uint8_t k, m;
+	bool full;
+};
+
+struct leaning;
 
 struct world {
 	const struct world_options *o;
@@ -101,7 +111,11 @@ struct world {
 	struct invariants *invariants;
 	uint32_t log_bytes;		/* small: it fills, and goes round, in a run */
 	uint32_t pace;			/* 1: clients in a hurry; more: that much slower, so that a seed costs less */
+	uint32_t hot;			/* most writes go to so many blocks, for a while; 0: anywhere */
 	bool overlaps, again;		/* clients: writes to one block at a time; writes sent again */
+	const struct leaning *lean;	/* NULL: none */
+	uint32_t scenes;		/* of the leaning, left to play */
+	bool no_victim;
 	uint32_t victim;		/* the one host whose disk may lie or rot; SIM_HOSTS_MAX: none */
 	struct sim_image *image[HF_LEGS_MAX * VOLUMES_MAX]; /* earlier states of the victim's legs */
 	uint32_t images;
@@ -124,6 +138,8 @@ bool world_record(const struct vol *v, struct hf_record *out);
 uint32_t world_primary(const struct vol *v);	/* host; HOSTS_MAX: none */
 /* An order to a host at `at`: promote the volume there. */
 void world_promote(struct vol *v, uint32_t host, hf_nsec at);
+void world_give_up(struct vol *v, uint32_t host, hf_nsec at);	/* the same, with --accept-data-loss */
+bool world_can_promote(struct vol *v, uint32_t host);	/* is it there, and does it know the volume? */
 
 /* world_client.c */
 void world_client_start(struct vol *v);
@@ -135,6 +151,20 @@ struct session *world_session_new(struct vol *v, uint32_t host);
 void world_set_rates(struct world *w);
 void world_clear_faults(struct world *w);
 void world_step(struct world *w, uint32_t step);
+/* The operator repairs what hands broke: the network, paused hosts, the store. */
+void world_mend(struct world *w);
+void world_copy_store(struct world *w);
+void world_restore_store(struct world *w);
+/* The file of the volume's leg on that host, as the record has it now. False: there is none. */
+bool world_leg_file(const struct vol *v, uint32_t host, char out[100]);
+
+/* world_lean.c */
+bool world_lean_draw(struct world *w);		/* false: not what was asked for */
+const char *world_lean_name(const struct world *w);
+void world_lean_shape(struct world *w, struct shape *s);
+void world_lean_world(struct world *w);
+void world_lean_rates(struct world *w, struct sim_config *c);	/* of one host */
+bool world_lean_step(struct world *w, uint32_t step);	/* true: a scene was played */
 
 /* world_end.c */
 bool world_wait_well(struct world *w, hf_nsec limit);

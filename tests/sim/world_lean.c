@@ -280,8 +280,10 @@ static void scene_failing(struct world *w, struct vol *v, uint32_t step)
 	for (uint64_t n = 1 + draw(w, step, 3); n > 0 && !w->failed; n--) {
 		uint32_t h = leg_host(v, step, 0);
 
-		sim_fault_nth(w->sim, h, draw(w, step, 2) ? SIM_WRITE_EIO : SIM_SYNC_EIO,
-			      1 + (uint32_t)draw(w, step, 4), draw(w, step, 4) == 0);
+		bool stays = draw(w, step, 4) == 0;
+		uint32_t nth = 1 + (uint32_t)draw(w, step, 4);
+
+		sim_fault_nth(w->sim, h, draw(w, step, 2) ? SIM_WRITE_EIO : SIM_SYNC_EIO, nth, stays);
 		if (draw(w, step, 3) == 0)	/* so that it is a promise or an adoption that fails */
 			world_promote(v, leg_host(v, step, 1u << h), sim_now(w->sim));
 		pass(w, (1 + draw(w, step, 30)) * MS);
@@ -517,7 +519,9 @@ static void scene_damage(struct world *w, struct vol *v, uint32_t step)
 		sim_disk_remove(w->sim, h, name);
 		world_say(w, "host %u: %s is gone", h, name);
 	} else {
-		sim_disk_flip(w->sim, h, name, off + draw(w, step, 64), (uint32_t)draw(w, step, 8));
+		uint32_t bit = (uint32_t)draw(w, step, 8);
+
+		sim_disk_flip(w->sim, h, name, off + draw(w, step, 64), bit);
 		world_say(w, "host %u: a bit flips at %llu of %s", h, (unsigned long long)off, name);
 	}
 	pass(w, 12 * HF_SEC);
@@ -532,8 +536,11 @@ static void scene_duels(struct world *w, struct vol *v, uint32_t step)
 		if (world_is_up(w, h))
 			world_promote(v, h, sim_now(w->sim));
 		pass(w, draw(w, step, draw(w, step, 3) ? 30 : 600) * MS);
-		if (draw(w, step, 4) == 0)
-			sim_net_reset(w->sim, (uint32_t)draw(w, step, w->hosts), (uint32_t)draw(w, step, w->hosts));
+		if (draw(w, step, 4) == 0) {
+			uint32_t b = (uint32_t)draw(w, step, w->hosts);
+
+			sim_net_reset(w->sim, (uint32_t)draw(w, step, w->hosts), b);
+		}
 	}
 }
 

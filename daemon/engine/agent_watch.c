@@ -121,7 +121,8 @@ static void judge(struct hf_agent_round *x)
 	x->av = NULL;
 	av->round = NULL;
 	av->ask_at = now_of(a) + AGAIN_NS;
-	if (own < 0 || av->run || av->ver != av->round_ver || av->step)
+	/* The last answers may be those of connections that this host closes because it stops. */
+	if (a->stopping || av->gone || own < 0 || av->run || av->ver != av->round_ver || av->step)
 		return;
 	for (uint32_t i = 0; i < r->leg_count; i++) {
 		const struct hf_promise *p = &x->leg[i].promise;

@@ -152,6 +152,34 @@ static void test_agent_promotes_a_volume_whose_primary_died(void **state)
 	}
 }
 
+static void order_stop(struct sim_world *w, void *ctx)
+{
+	struct cell_host *h = ctx;
+
+	(void)w;
+	hf_agent_stop(h->agent);
+}
+
+/* The legs are being asked, and the host that asks stops: it promotes nothing any more. */
+static void test_agent_that_stops_promotes_nothing(void **state)
+{
+	static struct cell c;
+	const struct hf_agent_volume *av;
+	(void)state;
+
+	assert_true(cell_init(&c, 5, 1, 2) && cell_start_hosts(&c));
+	c.record.auto_failover = true;
+	assert_true(cell_create(&c) && cell_write(&c, 0, 4) && cell_kill(&c, 0, SIM_KILL_POWER));
+	av = hf_agent_find_volume(c.host[1].agent, c.record.name);
+	for (int i = 0; i < 400000 && !(av->round && !av->run && av->dead_since == 0); i++)
+		sim_step(c.sim);
+	assert_non_null(av->round);
+	sim_call(c.sim, 1, sim_now(c.sim), order_stop, &c.host[1]);
+	sim_run(c.sim, sim_now(c.sim) + 100 * HF_MS);
+	assert_null(av->round);
+	assert_null(av->run);
+}
+
 /* One host does not see the primary: the others do, and it goes on. */
 static void test_agent_leaves_a_primary_alone_that_others_hear_of(void **state)
 {
@@ -188,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_agent_believes_a_store_that_was_put_back),
 		cmocka_unit_test(test_agent_promotes_a_volume_whose_primary_died),
+		cmocka_unit_test(test_agent_that_stops_promotes_nothing),
 		cmocka_unit_test(test_agent_leaves_a_primary_alone_that_others_hear_of),
 		cmocka_unit_test(test_agent_waits_for_an_order_where_failover_is_manual),
 		cmocka_unit_test(test_agent_does_not_claim_over_a_record_that_it_never_saw),
